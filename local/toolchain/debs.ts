@@ -72,7 +72,8 @@ function aptRunner(home: string, options: { logs: string; signal?: AbortSignal }
   const apt = (args: string[], what: string, cwd?: string): Promise<string> =>
     run("apt-get", [...own, ...args], {
       what,
-      remedy: "check that this machine's apt sources can be reached (apt-get update), then run the same command again",
+      remedy:
+        "check that this machine's apt sources can be reached (apt-get update), then run the same command again",
       log: join(options.logs, "debs.log"),
       env: { ...process.env, LC_ALL: "C.UTF-8" },
       ...(cwd === undefined ? {} : { cwd }),

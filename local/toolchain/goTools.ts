@@ -95,7 +95,8 @@ export class GoTools {
   async #go(recipe: Recipe, args: string[], doing: string): Promise<void> {
     await run("go", args, {
       what: `${doing} ${recipe.name} ${recipe.version}`,
-      remedy: "check that the Go module proxy (go env GOPROXY) can be reached, then run the same command again",
+      remedy:
+        "check that the Go module proxy (go env GOPROXY) can be reached, then run the same command again",
       cwd: recipe.folder,
       env: {
         ...process.env,
