@@ -1,0 +1,87 @@
+import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+/** The launchers and the source file each one starts. */
+const launchers = {
+  "pulumi-language-nodejs": "language-nodejs.ts",
+  "pulumi-resource-kubernetes": "kubernetes.ts",
+  "pulumi-resource-docker": "docker.ts",
+  "pulumi-resource-random": "random.ts",
+  "pulumi-resource-gcp": "gcp.ts",
+} as const;
+
+/** A plugin of the program, as the engine looks for it. */
+export type PluginName = keyof typeof launchers;
+
+/** Every plugin the program needs. */
+export const pluginNames = Object.keys(launchers) as PluginName[];
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/**
+ * Writes one small launcher a plugin into `binDir`, and removes the launchers of plugins not wanted.
+ * Put the folder on PATH beside or before the `pulumi` command.
+ *
+ * @param sourceDir - this folder, `local/standins` of the checkout
+ * @param names - the plugins to stand in for
+ */
+export async function installStandins(
+  binDir: string,
+  nodePath: string,
+  sourceDir: string,
+  names: readonly PluginName[] = pluginNames,
+): Promise<void> {
+  await mkdir(binDir, { recursive: true });
+  for (const name of pluginNames) {
+    const file = join(binDir, name);
+    if (!names.includes(name)) {
+      await rm(file, { force: true });
+      continue;
+    }
+    const partial = `${file}.${process.pid}`;
+    const command = [nodePath, "--disable-warning=ExperimentalWarning"].map(quoted).join(" ");
+    const source = quoted(join(sourceDir, launchers[name]));
+    const cache = quoted(join(binDir, ".node-cache"));
+    await writeFile(
+      partial,
+      `#!/bin/sh\nNODE_COMPILE_CACHE=${cache} exec ${command} ${source} "$@"\n`,
+    );
+    await chmod(partial, 0o755);
+    await rename(partial, file);
+  }
+}
+
+async function holds(folder: string, test: (entry: string) => boolean): Promise<boolean> {
+  try {
+    return (await readdir(folder)).some(test);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+      return false;
+    }
+    throw error;
+  }
+}
+
+/**
+ * The plugins that are already on this machine as official ones: in one of the folders of `path` (leave the
+ * stand-ins' own folder out) or among the plugins installed under `pulumiHome`.
+ */
+export async function officialPlugins(
+  path: readonly string[],
+  pulumiHome: string,
+): Promise<PluginName[]> {
+  const found: PluginName[] = [];
+  for (const name of pluginNames) {
+    const installed = name.replace(/^pulumi-/, "");
+    const places = await Promise.all([
+      holds(join(pulumiHome, "plugins"), (entry) => entry.startsWith(`${installed}-v`)),
+      ...path.map((folder) => holds(folder, (entry) => entry === name)),
+    ]);
+    if (places.includes(true)) {
+      found.push(name);
+    }
+  }
+  return found;
+}
