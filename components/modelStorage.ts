@@ -1,0 +1,74 @@
+import * as k8s from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import type { StorageSettings } from "../config/schema";
+import type { ClaimSettings } from "../config/storage";
+import { NAMES } from "../workloads/names";
+import { claimSpec, hostPathVolumeSpec } from "../workloads/storage";
+
+/** Arguments of {@link ModelStorage}. */
+export interface ModelStorageArgs {
+  readonly namespace: pulumi.Input<string>;
+  readonly settings: StorageSettings;
+}
+
+/**
+ * The claims and, for hostPath, their volumes. `protect` and `retainOnDelete` follow the settings:
+ * a protected claim survives `pulumi destroy`.
+ */
+export class ModelStorage extends pulumi.ComponentResource {
+  /** Name of `model-output-pvc`. */
+  public readonly modelOutput: pulumi.Output<string>;
+  /** Name of `training-data-pvc`, if the stack has one. */
+  public readonly trainingData: pulumi.Output<string> | undefined;
+  /** Name of `mlflow-pvc`, if the stack has one. */
+  public readonly mlflow: pulumi.Output<string> | undefined;
+
+  public constructor(name: string, args: ModelStorageArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("llmops:index:ModelStorage", name, {}, opts);
+    const claim = (base: string, volumeBase: string, settings: ClaimSettings) =>
+      this.claim(base, volumeBase, settings, args.namespace);
+    const { modelOutput, trainingData, mlflow } = args.settings;
+    this.modelOutput = claim(NAMES.modelOutput, "llama-model-pv", modelOutput);
+    this.trainingData =
+      trainingData && claim(NAMES.trainingData, "llama-training-data-pv", trainingData);
+    this.mlflow = mlflow && claim(NAMES.mlflowClaim, "llama-mlflow-pv", mlflow);
+    this.registerOutputs({
+      modelOutput: this.modelOutput,
+      trainingData: this.trainingData,
+      mlflow: this.mlflow,
+    });
+  }
+
+  private claim(
+    base: string,
+    volumeBase: string,
+    settings: ClaimSettings,
+    namespace: pulumi.Input<string>,
+  ): pulumi.Output<string> {
+    const { volume, protect } = settings;
+    if (volume.kind === "existingClaim") return pulumi.output(volume.name);
+    const opts = { parent: this, protect, retainOnDelete: protect };
+    // PersistentVolumes belong to the whole cluster: the suffix keeps two stacks apart.
+    const volumeName =
+      volume.kind === "hostPath"
+        ? new k8s.core.v1.PersistentVolume(
+            volumeBase,
+            { spec: hostPathVolumeSpec(settings, volume) },
+            opts,
+          ).metadata.name
+        : undefined;
+    return new k8s.core.v1.PersistentVolumeClaim(
+      base,
+      {
+        metadata: { name: base, namespace, annotations: awaitAnnotations(settings) },
+        spec: claimSpec(settings, volumeName),
+      },
+      opts,
+    ).metadata.name;
+  }
+}
+
+/** A class may bind only once a pod is there, so `up` does not wait for such a claim. */
+function awaitAnnotations({ volume }: ClaimSettings): Record<string, string> {
+  return volume.kind === "storageClass" ? { "pulumi.com/skipAwait": "true" } : {};
+}

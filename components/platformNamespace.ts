@@ -1,0 +1,62 @@
+import * as k8s from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import type { NetworkSettings } from "../config/schema";
+import type { Role } from "../workloads/names";
+import { serviceAccountName } from "../workloads/names";
+import { networkPolicies } from "../workloads/network";
+
+const ROLES: readonly Role[] = ["training", "inference", "mlflow"];
+
+/** Arguments of {@link PlatformNamespace}. */
+export interface PlatformNamespaceArgs {
+  /** Name of the namespace. */
+  readonly namespace: string;
+  readonly network: NetworkSettings;
+}
+
+/**
+ * The namespace, where only pods of the Pod Security level `restricted` start, a service account
+ * for each role, and NetworkPolicies that let through nothing but what is named.
+ */
+export class PlatformNamespace extends pulumi.ComponentResource {
+  /** Name of the namespace, once it exists. */
+  public readonly namespace: pulumi.Output<string>;
+
+  public constructor(
+    name: string,
+    args: PlatformNamespaceArgs,
+    opts?: pulumi.ComponentResourceOptions,
+  ) {
+    super("llmops:index:PlatformNamespace", name, {}, opts);
+    const created = new k8s.core.v1.Namespace(
+      name,
+      { metadata: { name: args.namespace, labels: podSecurityLabels } },
+      { parent: this },
+    );
+    this.namespace = created.metadata.name;
+    for (const role of ROLES) {
+      new k8s.core.v1.ServiceAccount(
+        `${name}-${role}`,
+        {
+          metadata: { name: serviceAccountName(role), namespace: this.namespace },
+          automountServiceAccountToken: false,
+        },
+        { parent: this },
+      );
+    }
+    for (const [policy, spec] of Object.entries(networkPolicies(args.network))) {
+      new k8s.networking.v1.NetworkPolicy(
+        `${name}-${policy}`,
+        { metadata: { name: policy, namespace: this.namespace }, spec },
+        { parent: this },
+      );
+    }
+    this.registerOutputs({ namespace: this.namespace });
+  }
+}
+
+const podSecurityLabels = {
+  "pod-security.kubernetes.io/enforce": "restricted",
+  "pod-security.kubernetes.io/warn": "restricted",
+  "app.kubernetes.io/part-of": "llmops",
+};

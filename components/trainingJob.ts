@@ -1,0 +1,81 @@
+import * as k8s from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import type { TrainingFiles } from "../config/load";
+import { NAMES, labels } from "../workloads/names";
+import { runId, trainedModelFolder, trainingJobSpec } from "../workloads/training";
+
+/** Arguments of {@link TrainingJob}. */
+export interface TrainingJobArgs {
+  readonly namespace: pulumi.Input<string>;
+  /** Settings, training file and, if it is in the project, the data set. */
+  readonly files: TrainingFiles;
+  /** Image by digest: part of the run's identity. */
+  readonly image: pulumi.Output<string>;
+  readonly accelerator: "cuda" | "cpu";
+  /** Name of `model-output-pvc`. */
+  readonly modelClaim: pulumi.Input<string>;
+  /** Name of `training-data-pvc`; needed with data of kind `volume`. */
+  readonly dataClaim: pulumi.Input<string> | undefined;
+  /** Tracking URI of MLflow. */
+  readonly trackingUri: string;
+  /** Names of the Secrets that exist, by the key read from them. */
+  readonly secrets: Readonly<Record<string, pulumi.Input<string>>>;
+  readonly pullSecrets: readonly string[];
+}
+
+/**
+ * The training run. Its Job is named after the run id, which changes with the training file, the
+ * data in the project, the base model, the image and the `run` label, and with nothing else: an
+ * unchanged stack never trains again. `pulumi up` waits until the run has ended.
+ */
+export class TrainingJob extends pulumi.ComponentResource {
+  /** The run id. */
+  public readonly runId: pulumi.Output<string>;
+  /** Folder of the resulting model on `model-output-pvc`. */
+  public readonly modelFolder: pulumi.Output<string>;
+
+  public constructor(name: string, args: TrainingJobArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("llmops:index:TrainingJob", name, {}, opts);
+    const { files, namespace } = args;
+    const { settings } = files;
+    this.runId = args.image.apply((image) => runId({ ...files, image }));
+    this.modelFolder = this.runId.apply((id) =>
+      trainedModelFolder(files.config, settings.merge, id),
+    );
+    const dataVolume = this.dataVolume(args);
+    new k8s.batch.v1.Job(
+      name,
+      {
+        metadata: {
+          name: pulumi.interpolate`${NAMES.trainingJob}-${this.runId}`,
+          namespace,
+          labels: labels("training", NAMES.trainingJob),
+        },
+        spec: pulumi
+          .all([this.runId, args.image])
+          .apply(([id, image]) => trainingJobSpec({ ...args, runId: id, image, dataVolume })),
+      },
+      { parent: this, customTimeouts: { create: `${String(settings.timeoutMinutes)}m` } },
+    );
+    this.registerOutputs({ runId: this.runId, modelFolder: this.modelFolder });
+  }
+
+  private dataVolume(args: TrainingJobArgs): k8s.types.input.core.v1.Volume {
+    const name = "train-data";
+    if (args.files.data === undefined) {
+      if (args.dataClaim === undefined) {
+        throw new pulumi.InputPropertyError({
+          propertyPath: "dataClaim",
+          reason: "training data of kind volume needs the claim training-data-pvc",
+        });
+      }
+      return { name, persistentVolumeClaim: { claimName: args.dataClaim, readOnly: true } };
+    }
+    const data = new k8s.core.v1.ConfigMap(
+      "training-data",
+      { metadata: { namespace: args.namespace }, data: { ...args.files.data } },
+      { parent: this },
+    );
+    return { name, configMap: { name: data.metadata.name } };
+  }
+}

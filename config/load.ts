@@ -1,0 +1,111 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { readDataset, unreadable } from "./dataset";
+import type { Fault } from "./faults";
+import { faultsOf, removeCommand, renderFaults } from "./faults";
+import { ruleFaults } from "./rules";
+import type { Settings } from "./schema";
+import { settingsSchema } from "./schema";
+import type { SecretKey } from "./secrets";
+import { SECRET_KEYS, secretFaults } from "./secrets";
+import type { TrainingSettings } from "./training";
+import type { TrainingConfig } from "./trainingFile";
+import { parseTrainingFile, servedRunFaults } from "./trainingFile";
+import { unavailableFaults } from "./unavailable";
+
+/** The files of a training run, read from the project. */
+export interface TrainingFiles {
+  readonly settings: TrainingSettings;
+  readonly config: TrainingConfig;
+  /** Data set by file name; undefined when it lies on a volume. */
+  readonly data: Readonly<Record<string, string>> | undefined;
+}
+
+/** All that a stack's configuration says, checked. */
+export interface StackConfig {
+  readonly settings: Settings;
+  readonly secrets: Readonly<Partial<Record<SecretKey, pulumi.Output<string>>>>;
+  readonly training: TrainingFiles | undefined;
+}
+
+function readTraining(root: string, settings: Settings, faults: Fault[]): TrainingFiles | undefined {
+  if (settings.training === undefined) return undefined;
+  const { configFile, data } = settings.training;
+  let config: TrainingConfig = {};
+  try {
+    const parsed = parseTrainingFile(configFile, readFileSync(join(root, configFile), "utf8"));
+    config = parsed.config;
+    faults.push(...parsed.faults);
+  } catch (error) {
+    faults.push(unreadable("training.configFile", configFile, error));
+  }
+  if (data.kind === "volume") return { settings: settings.training, config, data: undefined };
+  const dataset = readDataset(root, data.path, config);
+  faults.push(...dataset.faults);
+  return { settings: settings.training, config, data: dataset.files };
+}
+
+/** Whether a key is encrypted in the stack file; the SDK exports the function but not its type. */
+function isConfigSecret(fullKey: string): boolean {
+  const runtime = pulumi.runtime as unknown as { isConfigSecret(key: string): boolean };
+  return runtime.isConfigSecret(fullKey);
+}
+
+function readTree(config: pulumi.Config, faults: Fault[]): Record<string, unknown> {
+  const prefix = `${config.name}:`;
+  const secretKeys: readonly string[] = SECRET_KEYS;
+  const tree: Record<string, unknown> = {};
+  for (const fullKey of Object.keys(pulumi.runtime.allConfig())) {
+    if (!fullKey.startsWith(prefix)) continue;
+    const key = fullKey.slice(prefix.length);
+    if (secretKeys.includes(key)) continue;
+    if (isConfigSecret(fullKey)) {
+      faults.push({
+        key,
+        got: "an encrypted value (not shown)",
+        allowed: `plain settings; the secrets of a stack are ${SECRET_KEYS.join(", ")}`,
+        fix: removeCommand(key),
+      });
+      continue;
+    }
+    const text = config.require(key);
+    tree[key] = /^[[{]/.test(text) ? config.requireObject<unknown>(key) : text;
+  }
+  return tree;
+}
+
+/**
+ * Reads and checks the configuration of the current stack. The only place that reads it.
+ *
+ * @param root - folder of the project, which paths in the settings are relative to
+ * @throws {pulumi.RunError} with every fault at once, before any resource is created
+ */
+export function loadConfig(root: string): StackConfig {
+  const config = new pulumi.Config();
+  const faults: Fault[] = [];
+  const tree = readTree(config, faults);
+  const parsed = settingsSchema.safeParse(tree);
+  if (!parsed.success) {
+    faults.push(...faultsOf(parsed.error, tree));
+    throw new pulumi.RunError(renderFaults(pulumi.getStack(), faults));
+  }
+  const settings = parsed.data;
+  const training = readTraining(root, settings, faults);
+  faults.push(...unavailableFaults(settings), ...ruleFaults(settings));
+  faults.push(...servedRunFaults(settings, training?.config ?? {}));
+  faults.push(
+    ...secretFaults(settings, (key) => ({
+      isSet: config.get(key) !== undefined,
+      isSecret: isConfigSecret(`${config.name}:${key}`),
+    })),
+  );
+  if (faults.length > 0) throw new pulumi.RunError(renderFaults(pulumi.getStack(), faults));
+  const secrets = Object.fromEntries(
+    SECRET_KEYS.flatMap((key) => {
+      const value = config.getSecret(key);
+      return value === undefined ? [] : [[key, value]];
+    }),
+  );
+  return { settings, secrets, training };
+}

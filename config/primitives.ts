@@ -1,0 +1,82 @@
+import { z } from "zod";
+
+/** A Kubernetes quantity, such as `500m`, `4`, `16Gi`. Source: apimachinery `resource.Quantity`. */
+export const quantity = z
+  .string()
+  .regex(/^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/, {
+    error: 'a Kubernetes quantity, such as "500m", "4" or "16Gi"',
+  });
+
+/** A DNS label of at most `max` characters, as Kubernetes asks of most names. */
+export const dnsLabel = (max = 63): z.ZodString =>
+  z
+    .string()
+    .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, {
+      error: "lower-case letters, digits and '-', starting and ending with a letter or digit",
+    })
+    .max(max, { error: `at most ${String(max)} characters, since Kubernetes names are limited to 63` });
+
+/** An absolute path on a node or in a container, without `..`. */
+export const absolutePath = z.string().regex(/^\/(?!.*(^|\/)\.\.(\/|$))[^\s:]+$/, {
+  error: "an absolute path without '..'",
+});
+
+/** A path below some folder: relative, without `..`. */
+export const relativePath = z.string().regex(/^(?!\/)(?!.*(^|\/)\.\.(\/|$))[^\s:]+$/, {
+  error: "a relative path without '..'",
+});
+
+/** A URL that carries no user name or password. */
+export const plainUrl = z.string().regex(/^https?:\/\/[^\s/@]+(\/[^\s@]*)?$/, {
+  error: "an http(s) URL without credentials (they would end up in image layers)",
+});
+
+/** An image reference pinned by digest or by a tag other than `latest`. */
+export const pinnedImage = z
+  .string()
+  .regex(/^(?!.*:latest(@|$))[^\s@]+(:[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$/, {
+    error: "an image pinned by digest, or by a tag other than latest",
+  });
+
+/** CPU, memory and GPUs of a container. */
+export const resources = (defaults: { cpu: string; memory: string; shm?: string }) =>
+  z
+    .strictObject({
+      /** CPU request. */
+      cpu: quantity.default(defaults.cpu),
+      /** CPU limit; left out, the container may use idle CPU. */
+      cpuLimit: quantity.optional(),
+      /** Memory request and limit. */
+      memory: quantity.default(defaults.memory),
+      /** Number of `nvidia.com/gpu`. @default 1 with accelerator cuda, 0 with cpu */
+      gpu: z.int().min(0).max(16).optional(),
+      /** Size of /dev/shm; counts against the memory limit. */
+      shm: quantity.default(defaults.shm ?? "64Mi"),
+    })
+    .prefault({});
+
+/** How a Service is reached. */
+export const service = z
+  .strictObject({
+    type: z.enum(["ClusterIP", "NodePort", "LoadBalancer"]).default("ClusterIP"),
+    /** Fixed port on every node; only with `type: NodePort`. */
+    nodePort: z.int().min(30000).max(32767).optional(),
+  })
+  .prefault({});
+
+/** Where pods may run. */
+export const placement = z
+  .strictObject({
+    nodeSelector: z.record(z.string(), z.string()).default({}),
+    tolerations: z
+      .array(
+        z.strictObject({
+          key: z.string().optional(),
+          operator: z.enum(["Exists", "Equal"]).default("Equal"),
+          value: z.string().optional(),
+          effect: z.enum(["NoSchedule", "PreferNoSchedule", "NoExecute"]).optional(),
+        }),
+      )
+      .default([]),
+  })
+  .prefault({});

@@ -1,0 +1,85 @@
+import { z } from "zod";
+import { imagesSchema } from "./images";
+import { modelSchema } from "./models";
+import { dnsLabel, placement, plainUrl, resources, service } from "./primitives";
+import { storageSchema } from "./storage";
+import { trainingSchema } from "./training";
+
+const mlflowSchema = z
+  .strictObject({
+    backend: z
+      .discriminatedUnion("kind", [
+        z.strictObject({ kind: z.literal("sqlite") }),
+        z.strictObject({ kind: z.literal("postgres") }),
+        z.strictObject({ kind: z.literal("cloudsql") }),
+      ])
+      .default({ kind: "sqlite" }),
+    artifacts: z
+      .discriminatedUnion("kind", [
+        z.strictObject({ kind: z.literal("volume") }),
+        z.strictObject({ kind: z.literal("gcs"), uri: z.string().startsWith("gs://") }),
+      ])
+      .default({ kind: "volume" }),
+    /** Host names or patterns that MLflow answers to, besides its Service names. */
+    allowedHosts: z.array(z.string().regex(/^[\w.*:-]+$/)).default([]),
+    resources: resources({ cpu: "250m", memory: "1Gi" }),
+    placement,
+    service,
+  })
+  .prefault({});
+
+const networkSchema = z
+  .strictObject({
+    /** Namespaces whose pods may call the model servers and MLflow. */
+    clientNamespaces: z.array(dnsLabel()).default([]),
+    /** Namespace whose pods may scrape metrics. */
+    monitoringNamespace: dnsLabel().default("monitoring"),
+  })
+  .prefault({});
+
+const gcpSchema = z.strictObject({
+  project: z.string().min(1),
+  region: z.string().min(1),
+  artifactRegistry: z.boolean().default(false),
+  modelBucket: z.string().optional(),
+  cloudSql: z.boolean().default(false),
+  gpuNodePool: z
+    .strictObject({ machineType: z.string(), accelerator: z.string(), max: z.int().min(1) })
+    .optional(),
+});
+
+/** The whole settings tree of a stack, `llmops:*` in its Pulumi.<stack>.yaml. Secrets are apart. */
+export const settingsSchema = z.strictObject({
+  /** The cluster; its context is always named, so nothing reaches another one by accident. */
+  cluster: z.strictObject({
+    /** Context of the kubeconfig. */
+    context: z.string().min(1),
+    /** Path of the kubeconfig. @default KUBECONFIG, then ~/.kube/config */
+    kubeconfig: z.string().min(1).optional(),
+    /** `existing` uses the context; `gke` creates the cluster too. */
+    kind: z.enum(["existing", "gke"]).default("existing"),
+  }),
+  namespace: dnsLabel().default("llmops"),
+  images: imagesSchema,
+  storage: storageSchema,
+  training: trainingSchema.optional(),
+  models: z.array(modelSchema).min(1, { error: "at least one model" }),
+  mlflow: mlflowSchema,
+  network: networkSchema,
+  /** LLaMA Board, the web interface of LLaMA-Factory. */
+  board: z.strictObject({ enabled: z.boolean().default(false) }).prefault({}),
+  monitoring: z
+    .strictObject({
+      enabled: z.boolean().default(false),
+      /** Where alerts are looked at. */
+      grafanaUrl: plainUrl.optional(),
+    })
+    .prefault({}),
+  gcp: gcpSchema.optional(),
+});
+
+export type Settings = z.infer<typeof settingsSchema>;
+export type MlflowSettings = Settings["mlflow"];
+export type NetworkSettings = Settings["network"];
+export type ImagesSettings = Settings["images"];
+export type StorageSettings = Settings["storage"];

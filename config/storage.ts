@@ -1,0 +1,46 @@
+import { z } from "zod";
+import { absolutePath, dnsLabel, quantity } from "./primitives";
+
+const volume = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("hostPath"),
+    /** Folder on the node. */
+    path: absolutePath,
+    /** Value of the node's `kubernetes.io/hostname` label: pods that use the claim run there. */
+    node: z.string().min(1),
+  }),
+  z.strictObject({
+    kind: z.literal("storageClass"),
+    /** StorageClass. @default the cluster's default class */
+    name: z.string().min(1).optional(),
+  }),
+  z.strictObject({
+    kind: z.literal("existingClaim"),
+    /** Name of a claim that is already in the namespace. */
+    name: dnsLabel(253),
+  }),
+]);
+
+const claim = (size: string) =>
+  z.strictObject({
+    volume,
+    size: quantity.default(size),
+    accessMode: z.enum(["ReadWriteOnce", "ReadWriteMany"]).default("ReadWriteOnce"),
+    /** `true`: `pulumi destroy` refuses to remove the claim and keeps what is on it. */
+    protect: z.boolean().default(true),
+  });
+
+/** The volumes: what is trained on, what comes out, and MLflow's store. */
+export const storageSchema = z.strictObject({
+  /** `model-output-pvc`: base models, training runs and what is served. */
+  modelOutput: claim("50Gi"),
+  /** `training-data-pvc`: needed with `training.data.kind: volume`. */
+  trainingData: claim("20Gi").optional(),
+  /** `mlflow-pvc`: SQLite database and artifacts. */
+  mlflow: claim("10Gi").optional(),
+  /** `hub-cache-pvc`: models downloaded from the Hugging Face hub. */
+  hubCache: claim("100Gi").optional(),
+});
+
+/** One claim of the storage section. */
+export type ClaimSettings = z.infer<ReturnType<typeof claim>>;

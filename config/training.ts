@@ -1,0 +1,67 @@
+import { z } from "zod";
+import { placement, relativePath, resources } from "./primitives";
+import { baseModelSource } from "./sources";
+
+const data = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("files"),
+    /** Folder of the project with dataset_info.json and the data, at most 900 KiB together. */
+    path: relativePath,
+  }),
+  z.strictObject({
+    kind: z.literal("volume"),
+    /** Folder on `training-data-pvc`. @default its top */
+    path: relativePath.optional(),
+  }),
+]);
+
+const publish = z.strictObject({
+  kind: z.enum(["gcs", "artifactory"]),
+  /** `gs://` folder, or path below ARTIFACTORY_URL. */
+  target: z.string().min(1),
+});
+
+/** The fine-tuning run of a stack. */
+export const trainingSchema = z.strictObject({
+  /** LLaMA-Factory training YAML, relative to the project. */
+  configFile: relativePath,
+  baseModel: baseModelSource,
+  data,
+  /** Any text; a new value trains again with everything else unchanged. */
+  run: z
+    .string()
+    .regex(/^[\w.-]{1,63}$/, { error: "letters, digits, '.', '_' and '-', at most 63" })
+    .default("1"),
+  /** Merge a LoRA adapter into the base model after training, so that it can be served. */
+  merge: z.boolean().default(true),
+  /** MLflow experiment. */
+  experiment: z.string().min(1).default("llama-factory"),
+  tracking: z
+    .strictObject({
+      mlflow: z.boolean().default(true),
+      /** Weights & Biases; needs the secret WANDB_API_KEY. */
+      wandb: z.boolean().default(false),
+    })
+    .prefault({}),
+  resources: resources({ cpu: "4", memory: "32Gi", shm: "8Gi" }),
+  placement,
+  /** Retries of a failed pod; each resumes from the last checkpoint. */
+  backoffLimit: z.int().min(0).max(10).default(1),
+  /** The Job is ended, and `pulumi up` stops waiting for it, after so many minutes. */
+  timeoutMinutes: z.int().min(1).max(43_200).default(1440),
+  /** Nodes that train together. */
+  nodes: z.int().min(1).max(64).default(1),
+  /** Serve the result only if the metric is good enough. */
+  gate: z
+    .strictObject({
+      metric: z.string().min(1),
+      max: z.number().optional(),
+      min: z.number().optional(),
+    })
+    .optional(),
+  publish: publish.optional(),
+  /** GPU metrics from a dcgm-exporter sidecar. */
+  dcgmExporter: z.boolean().default(false),
+});
+
+export type TrainingSettings = z.infer<typeof trainingSchema>;

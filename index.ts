@@ -1,0 +1,66 @@
+import * as k8s from "@pulumi/kubernetes";
+import { Credentials } from "./components/credentials";
+import { Images } from "./components/images";
+import { Mlflow } from "./components/mlflow";
+import { ModelServer } from "./components/modelServer";
+import { ModelStorage } from "./components/modelStorage";
+import { PlatformNamespace } from "./components/platformNamespace";
+import { TrainingJob } from "./components/trainingJob";
+import { loadConfig } from "./config/load";
+import { endpoints as endpointsOf } from "./workloads/endpoints";
+import { servedModelPath } from "./workloads/source";
+
+const { settings, secrets, training: files } = loadConfig(__dirname);
+const { accelerator, pullSecrets } = settings.images;
+
+const provider = new k8s.Provider("cluster", settings.cluster);
+const images = new Images("images", { settings: settings.images });
+
+const { namespace } = new PlatformNamespace("llmops", settings, { provider });
+const common = { namespace, accelerator, pullSecrets };
+const storage = new ModelStorage("storage", { namespace, settings: settings.storage }, { provider });
+const credentials = new Credentials("credentials", { namespace, secrets }, { provider });
+
+const mlflow = new Mlflow(
+  "mlflow",
+  { ...common, settings, image: images.mlflow, claim: storage.mlflow },
+  { provider },
+);
+
+const training =
+  files &&
+  new TrainingJob(
+    "llama-factory-train",
+    {
+      ...common,
+      files,
+      image: images.training,
+      modelClaim: storage.modelOutput,
+      dataClaim: storage.trainingData,
+      trackingUri: mlflow.trackingUri,
+      secrets: credentials.names,
+    },
+    { provider },
+  );
+
+for (const model of settings.models) {
+  new ModelServer(
+    model.name,
+    {
+      ...common,
+      settings: model,
+      image: images.inference,
+      modelPath: servedModelPath(model.source, training?.modelFolder),
+      modelClaim: storage.modelOutput,
+      apiKeySecret: credentials.apiKeySecret,
+      secrets: credentials.hub,
+    },
+    // A run is served only after it has succeeded, whatever the path says already.
+    { provider, dependsOn: model.source.kind === "training" && training ? [training] : [] },
+  );
+}
+
+export const endpoints = endpointsOf(settings);
+export const models = settings.models.map(({ name }) => name);
+export const runId = training?.runId;
+export const vllmApiKey = credentials.apiKey;

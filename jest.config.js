@@ -1,0 +1,20 @@
+/** @type {import("jest").Config} */
+const project = (name, dir) => ({
+  displayName: name,
+  rootDir: __dirname,
+  testMatch: [`<rootDir>/tests/${dir}/**/*.test.ts`],
+  transform: {
+    "^.+\\.ts$": [
+      "@swc/jest",
+      { jsc: { parser: { syntax: "typescript" }, target: "es2022" }, module: { type: "commonjs" } },
+    ],
+  },
+  testEnvironment: "node",
+  modulePathIgnorePatterns: ["<rootDir>/.local/", "<rootDir>/rendered/"],
+});
+
+module.exports = {
+  projects: ["unit", "component", "stack", "local", "standins", "images", "engine", "cluster"].map(
+    (level) => project(level, level),
+  ),
+};

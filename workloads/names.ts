@@ -1,0 +1,44 @@
+/** Names of the Kubernetes objects. Users and other stacks rely on them. */
+export const NAMES = {
+  trainingJob: "llama-factory-train",
+  modelServer: "llama-factory-inference",
+  autoscaler: "llama-inference-hpa",
+  mlflow: "mlflow",
+  hubSecret: "hf-secret",
+  artifactorySecret: "artifactory-secret",
+  wandbSecret: "wandb-secret",
+  apiKeySecret: "vllm-api-key",
+  modelOutput: "model-output-pvc",
+  trainingData: "training-data-pvc",
+  mlflowClaim: "mlflow-pvc",
+} as const;
+
+/** Ports that the containers listen on. */
+export const PORTS = { modelServer: 8000, mlflow: 5000 } as const;
+
+/** Name of a model's Deployment and Service. */
+export function modelServerName(model: string): string {
+  return `${NAMES.modelServer}-${model}`;
+}
+
+/** The part that a pod plays. NetworkPolicies select pods by it. */
+export type Role = "training" | "inference" | "mlflow";
+
+/** Name of the service account that a role's pods run as. */
+export function serviceAccountName(role: Role): string {
+  return `llmops-${role}`;
+}
+
+/** Labels that tell all pods of one workload from others. Immutable in a Deployment's selector. */
+export function selectorLabels(role: Role, instance: string): Record<string, string> {
+  return { "app.kubernetes.io/component": role, "app.kubernetes.io/instance": instance };
+}
+
+/** Labels of every object of the stack. */
+export function labels(role: Role, instance: string): Record<string, string> {
+  return {
+    ...selectorLabels(role, instance),
+    "app.kubernetes.io/part-of": "llmops",
+    "app.kubernetes.io/managed-by": "pulumi",
+  };
+}

@@ -1,0 +1,183 @@
+import { createHash } from "node:crypto";
+import type { Input } from "@pulumi/pulumi";
+import type { types } from "@pulumi/kubernetes";
+import { stringify } from "yaml";
+import type { TrainingSettings } from "../config/training";
+import type { TrainingConfig } from "../config/trainingFile";
+import { OUTPUT_FOLDER, trainsAdapter } from "../config/trainingFile";
+import { NAMES, labels } from "./names";
+import {
+  PRIVATE_ENV,
+  containerDefaults,
+  plainEnv,
+  podDefaults,
+  resourceRequirements,
+  secretEnv,
+} from "./pod";
+import { MODELS_FOLDER, modelPath } from "./source";
+
+/** Folder with the data set and its dataset_info.json. */
+export const DATA_FOLDER = "/app/data";
+
+const CONFIG_FOLDER = "/app/config";
+const CONFIG_FILE = "train_config.yaml";
+
+/** Annotation of the pod that holds the training file; mounted as /app/config/train_config.yaml. */
+export const CONFIG_ANNOTATION = "llmops.dev/train-config";
+
+/** What makes a training run the run it is. */
+export interface RunIdentity {
+  readonly config: TrainingConfig;
+  readonly data: Readonly<Record<string, string>> | undefined;
+  readonly settings: Pick<TrainingSettings, "baseModel" | "data" | "run" | "merge">;
+  /** Reference of the training image, by digest. */
+  readonly image: string;
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, field]) => [key, sorted(field)]));
+}
+
+/**
+ * The run id: 10 hex digits of a hash over everything that the result depends on.
+ * The order of keys, comments and the registry's host do not count.
+ */
+export function runId({ config, data, settings, image }: RunIdentity): string {
+  const { baseModel, data: dataSource, run, merge } = settings;
+  const digest = image.slice(image.indexOf("@") + 1);
+  const identity = sorted({ config, data, dataSource, baseModel, run, merge, digest });
+  return createHash("sha256").update(JSON.stringify(identity)).digest("hex").slice(0, 10);
+}
+
+function runFolder(config: TrainingConfig, id: string): string {
+  return `${String(config["output_dir"] ?? OUTPUT_FOLDER)}/${id}`;
+}
+
+/** The complete LLaMA-Factory file: what the user wrote, and what the platform decides. */
+export function trainingYaml(
+  config: TrainingConfig,
+  settings: Pick<TrainingSettings, "baseModel" | "data" | "tracking">,
+  id: string,
+): string {
+  const { baseModel, data, tracking } = settings;
+  const folder = data.kind === "volume" && data.path !== undefined ? `/${data.path}` : "";
+  return stringify({
+    ...config,
+    model_name_or_path: modelPath(baseModel),
+    dataset_dir: `${DATA_FOLDER}${folder}`,
+    output_dir: runFolder(config, id),
+    overwrite_output_dir: false,
+    // MLflow is fed from outside the trainer, so that a tracker that is away cannot fail a run.
+    report_to: tracking.wandb ? "wandb" : "none",
+    run_name: id,
+  });
+}
+
+/** Folder of the model that a run ends with, on `model-output-pvc`. */
+export function trainedModelFolder(config: TrainingConfig, merge: boolean, id: string): string {
+  const folder = runFolder(config, id).slice(OUTPUT_FOLDER.length + 1);
+  return merge && trainsAdapter(config) ? `${folder}/merged` : folder;
+}
+
+/** What the training pod is made of. */
+export interface TrainingPodArgs {
+  readonly files: { readonly settings: TrainingSettings; readonly config: TrainingConfig };
+  readonly runId: string;
+  readonly image: string;
+  readonly accelerator: "cuda" | "cpu";
+  readonly pullSecrets: readonly string[];
+  readonly trackingUri: string;
+  readonly modelClaim: Input<string>;
+  /** Volume of /app/data. */
+  readonly dataVolume: types.input.core.v1.Volume;
+  /** Names of the Secrets that exist, by the key read from them. */
+  readonly secrets: Readonly<Record<string, Input<string>>>;
+}
+
+/** Environment of the training container. */
+function environment(args: TrainingPodArgs): types.input.core.v1.EnvVar[] {
+  const { runId: id, image, trackingUri, secrets } = args;
+  const { settings } = args.files;
+  return [
+    ...plainEnv({
+      ...PRIVATE_ENV,
+      RUN_ID: id,
+      RUN_NAME: `${NAMES.trainingJob}-${id}`,
+      LLMOPS_IMAGE: image,
+      LLMOPS_RUN_LABEL: settings.run,
+      LLMOPS_MERGE: String(settings.merge),
+      ...(settings.tracking.mlflow
+        ? { MLFLOW_TRACKING_URI: trackingUri, MLFLOW_EXPERIMENT_NAME: settings.experiment }
+        : {}),
+    }),
+    ...Object.entries(secrets).map(([key, name]) => secretEnv(key, name)),
+  ];
+}
+
+/** The pod of the training Job. It carries its training file as an annotation. */
+export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTemplateSpec {
+  const { files, runId: id, image } = args;
+  const { settings } = files;
+  return {
+    metadata: {
+      labels: { ...labels("training", NAMES.trainingJob), "llmops.dev/run": id },
+      annotations: { [CONFIG_ANNOTATION]: trainingYaml(files.config, settings, id) },
+    },
+    spec: {
+      ...podDefaults("training", settings, args.pullSecrets),
+      restartPolicy: "Never",
+      terminationGracePeriodSeconds: 60,
+      containers: [
+        {
+          ...containerDefaults(),
+          name: "training",
+          image,
+          args: ["train", `${CONFIG_FOLDER}/${CONFIG_FILE}`],
+          env: environment(args),
+          resources: resourceRequirements(settings.resources, args.accelerator),
+          volumeMounts: [
+            { name: "config", mountPath: CONFIG_FOLDER, readOnly: true },
+            { name: "train-data", mountPath: DATA_FOLDER, readOnly: true },
+            { name: "train-output", mountPath: OUTPUT_FOLDER },
+            { name: "train-output", mountPath: MODELS_FOLDER, readOnly: true },
+            { name: "shm", mountPath: "/dev/shm" },
+          ],
+        },
+      ],
+      volumes: [
+        {
+          name: "config",
+          downwardAPI: {
+            items: [
+              {
+                path: CONFIG_FILE,
+                fieldRef: { fieldPath: `metadata.annotations['${CONFIG_ANNOTATION}']` },
+              },
+            ],
+          },
+        },
+        { ...args.dataVolume, name: "train-data" },
+        { name: "train-output", persistentVolumeClaim: { claimName: args.modelClaim } },
+        { name: "shm", emptyDir: { medium: "Memory", sizeLimit: settings.resources.shm } },
+      ],
+    },
+  };
+}
+
+/** The Job around the pod: retries resume, evictions do not count, nothing deletes it by itself. */
+export function trainingJobSpec(args: TrainingPodArgs): types.input.batch.v1.JobSpec {
+  const { settings } = args.files;
+  return {
+    backoffLimit: settings.backoffLimit,
+    activeDeadlineSeconds: settings.timeoutMinutes * 60,
+    podFailurePolicy: {
+      rules: [
+        { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
+      ],
+    },
+    template: trainingPod(args),
+  };
+}
