@@ -1,0 +1,144 @@
+import { randomBytes } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+import type { InstanceFolders } from "../toolchain/paths.ts";
+import type { PulumiTool } from "../toolchain/pulumi.ts";
+import { run } from "../toolchain/run.ts";
+
+/** What the program tells about itself when it has run. */
+export interface StackOutputs {
+  /** Addresses by name. */
+  readonly endpoints: Record<string, string>;
+  /** Models by name, with the address of each. */
+  readonly models: Record<string, string>;
+  readonly apiKey: string;
+  readonly runId: string;
+}
+
+/** Environment in which Pulumi works on this checkout's own state and nothing else. */
+export function stackEnvironment(
+  folders: InstanceFolders,
+  pulumi: Pick<PulumiTool, "path">,
+  platform: NodeJS.ProcessEnv,
+): NodeJS.ProcessEnv {
+  const path = [...pulumi.path, platform["PATH"] ?? process.env["PATH"] ?? ""].join(delimiter);
+  return {
+    ...process.env,
+    ...platform,
+    PATH: path,
+    PULUMI_HOME: join(folders.pulumi, "home"),
+    PULUMI_BACKEND_URL: `file://${join(folders.pulumi, "state")}`,
+    PULUMI_CONFIG_PASSPHRASE_FILE: join(folders.pulumi, "passphrase"),
+    PULUMI_SKIP_UPDATE_CHECK: "true",
+    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+    PULUMI_NODEJS_TRANSPILE_ONLY: "true",
+    DOCKER_BUILDKIT: "1",
+  };
+}
+
+/**
+ * The stack `local` of this checkout, made if it is not there. Its settings are a copy of `Pulumi.local.yaml` with the
+ * salt of this platform's passphrase: the tracked file stays as it is.
+ */
+export async function ensureStack(
+  folders: InstanceFolders,
+  command: string,
+  env: NodeJS.ProcessEnv,
+): Promise<void> {
+  const project = join(folders.pulumi, "project");
+  for (const folder of [project, join(folders.pulumi, "home"), join(folders.pulumi, "state")]) {
+    mkdirSync(folder, { recursive: true });
+  }
+  const passphrase = join(folders.pulumi, "passphrase");
+  if (!existsSync(passphrase)) {
+    writeFileSync(passphrase, randomBytes(24).toString("base64url"), { mode: 0o600 });
+  }
+  copyFileSync(join(folders.checkout, "Pulumi.yaml"), join(project, "Pulumi.yaml"));
+  await run(command, ["--non-interactive", "stack", "select", "--create", "local"], {
+    what: "making the Pulumi stack local",
+    remedy: "make local-down, then make local",
+    cwd: project,
+    env,
+    log: join(folders.logs, "pulumi.log"),
+  });
+  const salted = readFileSync(join(project, "Pulumi.local.yaml"), "utf8");
+  const salt = salted.split("\n").find((line) => line.startsWith("encryptionsalt:"));
+  if (salt === undefined) throw new Error(`${project}/Pulumi.local.yaml holds no encryptionsalt`);
+  const settings = readFileSync(join(folders.checkout, "Pulumi.local.yaml"), "utf8");
+  writeFileSync(folders.stackFile, `${salt}\n${settings}`, { mode: 0o600 });
+}
+
+/** Brings the stack to what the settings say. Each line of Pulumi's output goes to `onLine`. */
+export async function pulumiUp(
+  folders: InstanceFolders,
+  command: string,
+  env: NodeJS.ProcessEnv,
+  onLine: (line: string) => void,
+): Promise<void> {
+  const stack = ["--stack", "local", "--config-file", folders.stackFile];
+  await run(command, ["--non-interactive", "up", "--yes", "--skip-preview", ...stack], {
+    what: "pulumi up of the stack local",
+    remedy:
+      "read the log's last lines, mend the cause and run make local again: it goes on where it stopped",
+    cwd: folders.checkout,
+    env,
+    log: join(folders.logs, "pulumi-up.log"),
+    onLine,
+  });
+}
+
+/** Reads the stack's outputs, the generated API key included. */
+export async function stackOutputs(
+  folders: InstanceFolders,
+  command: string,
+  env: NodeJS.ProcessEnv,
+): Promise<StackOutputs> {
+  const args = ["--non-interactive", "stack", "output", "--json", "--show-secrets"];
+  const text = await run(command, [...args, "--stack", "local"], {
+    what: "reading the stack's outputs",
+    remedy: "run make local first",
+    cwd: folders.checkout,
+    env,
+  });
+  return parseOutputs(JSON.parse(text));
+}
+
+/** Checks the shape of `pulumi stack output --json`. */
+export function parseOutputs(raw: unknown): StackOutputs {
+  const outputs = entries(raw);
+  const endpoints = new Map<string, string>();
+  const models = new Map<string, string>();
+  collect(outputs.get("endpoints"), "", endpoints);
+  for (const [name, url] of endpoints) {
+    const model = /^models\.(.+)$/.exec(name)?.[1];
+    if (model !== undefined) models.set(model, url);
+  }
+  const apiKey = outputs.get("vllmApiKey");
+  const runId = outputs.get("runId");
+  if (models.size === 0 || typeof apiKey !== "string") {
+    throw new Error("the stack's outputs name no model server or no API key: run make local first");
+  }
+  return {
+    endpoints: Object.fromEntries(endpoints),
+    models: Object.fromEntries(models),
+    apiKey,
+    runId: typeof runId === "string" ? runId : "",
+  };
+}
+
+function collect(value: unknown, prefix: string, into: Map<string, string>): void {
+  if (typeof value === "string") {
+    into.set(prefix, value);
+    return;
+  }
+  for (const [name, child] of entries(value)) {
+    collect(child, prefix === "" ? name : `${prefix}.${name}`, into);
+  }
+}
+
+function entries(value: unknown): Map<string, unknown> {
+  return new Map<string, unknown>(
+    typeof value === "object" && value !== null ? Object.entries(value) : [],
+  );
+}
