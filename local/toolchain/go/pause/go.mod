@@ -1,0 +1,3 @@
+module llmops.local/pause
+
+go 1.24.0
