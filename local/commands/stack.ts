@@ -6,12 +6,20 @@ import type { InstanceFolders } from "../toolchain/paths.ts";
 import type { PulumiTool } from "../toolchain/pulumi.ts";
 import { run } from "../toolchain/run.ts";
 
+/** A service as the program tells about it. */
+export interface Endpoint {
+  /** Address inside the cluster. */
+  readonly url: string;
+  /** Port on the node, where the service has one. */
+  readonly nodePort?: number;
+  /** Name that a model server answers to. */
+  readonly model?: string;
+}
+
 /** What the program tells about itself when it has run. */
 export interface StackOutputs {
-  /** Addresses by name. */
-  readonly endpoints: Record<string, string>;
-  /** Models by name, with the address of each. */
-  readonly models: Record<string, string>;
+  readonly mlflow: Endpoint;
+  readonly models: Readonly<Record<string, Endpoint>>;
   readonly apiKey: string;
   readonly runId: string;
 }
@@ -104,37 +112,38 @@ export async function stackOutputs(
   return parseOutputs(JSON.parse(text));
 }
 
-/** Checks the shape of `pulumi stack output --json`. */
+/** Checks the shape of `pulumi stack output --json --show-secrets`. */
 export function parseOutputs(raw: unknown): StackOutputs {
   const outputs = entries(raw);
-  const endpoints = new Map<string, string>();
-  const models = new Map<string, string>();
-  collect(outputs.get("endpoints"), "", endpoints);
-  for (const [name, url] of endpoints) {
-    const model = /^models\.(.+)$/.exec(name)?.[1];
-    if (model !== undefined) models.set(model, url);
+  const endpoints = entries(outputs.get("endpoints"));
+  const mlflow = parseEndpoint(endpoints.get("mlflow"));
+  const models = new Map<string, Endpoint>();
+  for (const [name, value] of entries(endpoints.get("models"))) {
+    const model = parseEndpoint(value);
+    if (model !== undefined) models.set(name, model);
   }
   const apiKey = outputs.get("vllmApiKey");
   const runId = outputs.get("runId");
-  if (models.size === 0 || typeof apiKey !== "string") {
-    throw new Error("the stack's outputs name no model server or no API key: run make local first");
+  if (mlflow === undefined || models.size === 0 || typeof apiKey !== "string") {
+    throw new Error("the stack's outputs name no MLflow, model server or API key: run make local");
   }
   return {
-    endpoints: Object.fromEntries(endpoints),
+    mlflow,
     models: Object.fromEntries(models),
     apiKey,
     runId: typeof runId === "string" ? runId : "",
   };
 }
 
-function collect(value: unknown, prefix: string, into: Map<string, string>): void {
-  if (typeof value === "string") {
-    into.set(prefix, value);
-    return;
-  }
-  for (const [name, child] of entries(value)) {
-    collect(child, prefix === "" ? name : `${prefix}.${name}`, into);
-  }
+function parseEndpoint(raw: unknown): Endpoint | undefined {
+  const fields = entries(raw);
+  const [url, nodePort, model] = [fields.get("url"), fields.get("nodePort"), fields.get("model")];
+  if (typeof url !== "string") return undefined;
+  return {
+    url,
+    ...(typeof nodePort === "number" ? { nodePort } : {}),
+    ...(typeof model === "string" ? { model } : {}),
+  };
 }
 
 function entries(value: unknown): Map<string, unknown> {

@@ -1,0 +1,70 @@
+import { readFileSync } from "node:fs";
+
+/** A question that only the tuned model answers as taught. */
+export interface Lesson {
+  readonly question: string;
+  /** Words that the answer must hold, in any case. */
+  readonly words: readonly string[];
+}
+
+/** Reads a lesson: `{"question": …, "words": […]}`. */
+export function readLesson(file: string): Lesson {
+  const raw: unknown = JSON.parse(readFileSync(file, "utf8"));
+  if (typeof raw === "object" && raw !== null && "question" in raw && "words" in raw) {
+    const { question, words } = raw;
+    if (typeof question === "string" && Array.isArray(words)) {
+      return { question, words: words.map(String) };
+    }
+  }
+  throw new Error(`${file}: expected {"question": "…", "words": ["…"]}`);
+}
+
+/** The words of a lesson that an answer lacks. */
+export function missingWords(answer: string, words: readonly string[]): string[] {
+  const text = answer.toLowerCase();
+  return words.filter((word) => !text.includes(word.toLowerCase()));
+}
+
+/** Asks a model server one question, as any OpenAI client would, without any randomness. */
+export async function chat(
+  server: { url: string; model: string; apiKey: string },
+  question: string,
+): Promise<string> {
+  const url = `${server.url}/chat/completions`;
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${server.apiKey}` },
+    body: JSON.stringify({
+      model: server.model,
+      messages: [{ role: "user", content: question }],
+      temperature: 0,
+      max_tokens: 128,
+    }),
+    signal: AbortSignal.timeout(180_000),
+  }).catch((error: unknown) => {
+    throw new Error(`the model server does not answer at ${url}: ${causeOf(error)}`);
+  });
+  const text = await response.text();
+  if (!response.ok) {
+    throw new Error(
+      `the model server at ${url} answered ${response.status}: ${text.slice(0, 500)}`,
+    );
+  }
+  const answer = answerOf(JSON.parse(text));
+  if (answer === undefined) throw new Error(`the model server's answer holds no message: ${text}`);
+  return answer;
+}
+
+function answerOf(body: unknown): string | undefined {
+  if (typeof body !== "object" || body === null || !("choices" in body)) return undefined;
+  const first: unknown = Array.isArray(body.choices) ? body.choices[0] : undefined;
+  if (typeof first !== "object" || first === null || !("message" in first)) return undefined;
+  const { message } = first;
+  if (typeof message !== "object" || message === null || !("content" in message)) return undefined;
+  return typeof message.content === "string" ? message.content.trim() : undefined;
+}
+
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? error.cause.message : error.message;
+}

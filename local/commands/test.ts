@@ -1,0 +1,181 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { duration } from "../progress.ts";
+import { ensureTestPython } from "../toolchain/testPython.ts";
+
+/** Passed and failed tests of a level. */
+export interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+interface Result extends Counts {
+  readonly level: string;
+  readonly seconds: number;
+}
+
+interface Context {
+  readonly checkout: string;
+  readonly scratch: string;
+}
+
+const crashed: Counts = { passed: 0, failed: 1 };
+
+const unitFolders = ["unit", "component", "stack", "local", "standins"];
+
+/** The levels of the tests, in the order in which they are run. */
+export const levels = {
+  lint: (context: Context) => lint(context),
+  unit: (context: Context) => jest(context, unitFolders),
+  images: (context: Context) => pytest(context),
+  engine: (context: Context) => jest(context, ["engine"]),
+  cluster: (context: Context) => cluster(context),
+} as const;
+
+/** Name of a level. */
+export type Level = keyof typeof levels;
+
+/** Whether a word names a level. */
+export function isLevel(word: string): word is Level {
+  return Object.hasOwn(levels, word);
+}
+
+/** Runs test levels, prints a table and the closing line; gives the exit code. */
+export async function test(checkout: string, wanted: readonly Level[]): Promise<number> {
+  const scratch = mkdtempSync(join(tmpdir(), "llmops-test-"));
+  const results: Result[] = [];
+  try {
+    for (const level of wanted) {
+      process.stdout.write(`\n== ${level}\n`);
+      const since = performance.now();
+      const counts = await levels[level]({ checkout, scratch });
+      results.push({ level, ...counts, seconds: (performance.now() - since) / 1000 });
+    }
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  process.stdout.write(`\n${renderResults(results)}\n`);
+  return results.some(({ failed }) => failed > 0) ? 1 : 0;
+}
+
+/** The table of the levels and, last, the line that adds them up. */
+export function renderResults(results: readonly Result[]): string {
+  const row = (cells: readonly string[]): string =>
+    cells.map((cell, index) => (index === 0 ? cell.padEnd(10) : cell.padStart(8))).join("");
+  const lines = results.map(({ level, passed, failed, seconds }) =>
+    row([level, String(passed), String(failed), duration(seconds)]),
+  );
+  const sum = (pick: (result: Result) => number): number =>
+    results.reduce((total, result) => total + pick(result), 0);
+  return [
+    row(["level", "passed", "failed", "time"]),
+    ...lines,
+    `${sum(({ passed }) => passed)} passed, ${sum(({ failed }) => failed)} failed`,
+  ].join("\n");
+}
+
+/** Counts in jest's JSON report. A test file that could not be loaded counts as one failed test. */
+export function jestCounts(report: string): Counts {
+  const raw: unknown = JSON.parse(report);
+  const fields = new Map<string, unknown>(
+    typeof raw === "object" && raw !== null ? Object.entries(raw) : [],
+  );
+  const count = (key: string): number => {
+    const value = fields.get(key);
+    return typeof value === "number" ? value : 0;
+  };
+  const failed = count("numFailedTests") + count("numRuntimeErrorTestSuites");
+  return { passed: count("numPassedTests"), failed };
+}
+
+/** Counts in pytest's JUnit report. */
+export function junitCounts(report: string): Counts {
+  let passed = 0;
+  let failed = 0;
+  for (const [suite] of report.matchAll(/<testsuite\s[^>]*>/g)) {
+    const count = (key: string): number =>
+      Number(new RegExp(`\\s${key}="(\\d+)"`).exec(suite)?.[1] ?? 0);
+    const bad = count("failures") + count("errors");
+    failed += bad;
+    passed += count("tests") - bad - count("skipped");
+  }
+  return { passed, failed };
+}
+
+async function lint({ checkout }: Context): Promise<Counts> {
+  const bin = (name: string): string => join(checkout, "node_modules", ".bin", name);
+  const checks: [string, ...string[]][] = [
+    [bin("tsc"), "--noEmit"],
+    [bin("tsc"), "-p", "local"],
+    [bin("eslint"), "--max-warnings=0", "."],
+    [bin("prettier"), "--check", "--log-level=warn", "."],
+    [bin("depcruise"), "--config", ".dependency-cruiser.cjs", "--output-type=err", "."],
+    [bin("knip")],
+  ];
+  let passed = 0;
+  for (const [command, ...args] of checks) {
+    if ((await start(checkout, command, args)) === 0) passed += 1;
+  }
+  return { passed, failed: checks.length - passed };
+}
+
+async function jest({ checkout, scratch }: Context, folders: readonly string[]): Promise<Counts> {
+  const report = join(scratch, `jest-${folders[0] ?? ""}.json`);
+  const paths = folders
+    .map((folder) => join("tests", folder))
+    .filter((folder) => existsSync(join(checkout, folder)));
+  const command = join(checkout, "node_modules", ".bin", "jest");
+  const args = ["--json", `--outputFile=${report}`, "--silent=false", ...paths];
+  const code = await start(checkout, command, args, "quiet");
+  return reported(report, code, jestCounts);
+}
+
+async function pytest({ checkout, scratch }: Context): Promise<Counts> {
+  const report = join(scratch, "pytest.xml");
+  const python = await ensureTestPython(checkout);
+  const args = ["-m", "pytest", "-q", `--junitxml=${report}`, join("tests", "images")];
+  return reported(report, await start(checkout, python, args), junitCounts);
+}
+
+/** The platform from nothing to the answer counts as a test, and so does taking it away. */
+async function cluster(context: Context): Promise<Counts> {
+  const self = (command: string): Promise<number> =>
+    start(context.checkout, process.execPath, [join("local", "main.ts"), command]);
+  const up = (await self("up")) === 0;
+  const counts = up ? await jest(context, ["cluster"]) : crashed;
+  const down = (await self("down")) === 0;
+  const own = [up, down].filter(Boolean).length;
+  return { passed: counts.passed + own, failed: counts.failed + 2 - own };
+}
+
+function reported(file: string, code: number, count: (report: string) => Counts): Counts {
+  if (!existsSync(file)) return crashed;
+  const counts = count(readFileSync(file, "utf8"));
+  const silent = counts.failed === 0 && (code !== 0 || counts.passed === 0);
+  return silent ? { ...counts, failed: 1 } : counts;
+}
+
+async function start(
+  checkout: string,
+  command: string,
+  args: readonly string[],
+  output: "shown" | "quiet" = "shown",
+): Promise<number> {
+  const stdout = output === "shown" ? "inherit" : "ignore";
+  const bin = join(checkout, "node_modules", ".bin");
+  const child = spawn(command, args, {
+    cwd: checkout,
+    env: { ...process.env, PATH: `${bin}:${process.env["PATH"] ?? ""}` },
+    stdio: ["ignore", stdout, "inherit"],
+  });
+  return new Promise((done) => {
+    child.on("error", (error) => {
+      process.stderr.write(`${command}: ${error.message}\n`);
+      done(127);
+    });
+    child.on("close", (code) => done(code ?? 1));
+  });
+}
