@@ -1,0 +1,398 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { changesBetween } from "../diff.ts";
+import type { Engine } from "../plugin.ts";
+import { InitFailed } from "../provider.ts";
+import type {
+  CheckArgs,
+  Checked,
+  Difference,
+  Existing,
+  Live,
+  Provider,
+  Run,
+  Target,
+} from "../provider.ts";
+import { at, hasUnknown, isUnknown, objectAt, redact, revealProps, type Props } from "../values.ts";
+import { apply, find, findRaw, idOf, keyOf, UnknownKind, validateElsewhere } from "./api.ts";
+import { ApiError, KubernetesClient, Unreachable } from "./client.ts";
+import { settingsDifference, settingsOf, type Settings } from "./config.ts";
+import { annotation, isBuiltIn, isClusterScoped, replacingChanges } from "./kinds.ts";
+import { chosenCluster, type Cluster } from "./kubeconfig.ts";
+import { fieldManager, isAutonamed, withName } from "./naming.ts";
+import { render, unrender } from "./render.ts";
+import { drifted, importedInputs, planned, recorded, recordedManager, withSecrets } from "./state.ts";
+import { awaitReady, NotReady, removeAndWait, type Wait } from "./waiting.ts";
+
+/** No usable kubeconfig: plans go on without a cluster, changes do not. */
+class NoCluster extends Error {}
+
+const kindAttempts = 6;
+
+/** Applies Kubernetes objects to an API server the way the official provider documents it. */
+export class KubernetesProvider implements Provider {
+  readonly version = "4.34.2";
+  private readonly engine: Engine;
+  private readonly stop = new AbortController();
+  private settings: Settings = settingsOf({});
+  private chosen: Promise<Cluster> | undefined;
+  private client: KubernetesClient | undefined;
+  private warned = false;
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+  }
+
+  configure(config: Props): Promise<void> {
+    this.settings = settingsOf(config);
+    return Promise.resolve();
+  }
+
+  diffConfig(olds: Props, news: Props): Difference {
+    return settingsDifference(olds, news);
+  }
+
+  cancel(): void {
+    this.stop.abort();
+  }
+
+  async check(args: CheckArgs): Promise<Checked> {
+    const plain = revealProps(args.news);
+    const [, group = "", typeName = ""] = args.type.split(":");
+    const object = {
+      ...plain,
+      apiVersion: plain["apiVersion"] ?? group.replace(/^core\//, ""),
+      kind: plain["kind"] ?? typeName,
+    };
+    const patch = typeName.endsWith("Patch") && object.kind !== typeName;
+    if (patch || typeName.endsWith("List") || /^(helm|yaml|kustomize)/.test(group)) {
+      throw new Error(`the kubernetes stand-in does not do ${args.type}; it applies single objects`);
+    }
+    const named = withName(object, revealProps(args.olds), args);
+    const inputs = await this.withNamespace(named);
+    const generated = at(inputs, "metadata", "generateName") !== undefined;
+    const failures = generated
+      ? [{ property: "metadata.generateName", reason: "server-side apply cannot generate names" }]
+      : [];
+    return { inputs: withSecrets(inputs, args.news), failures };
+  }
+
+  async diff(existing: Existing, news: Props): Promise<Difference> {
+    const object = revealProps(news);
+    const changes = changesBetween(existing.inputs, news);
+    const mutable = {
+      configMaps: this.settings.configMapsMutable,
+      secrets: this.settings.secretsMutable,
+    };
+    const replaces = replacingChanges(object, changes, mutable);
+    const unready = await this.jobToRepeat(object, existing);
+    const before = keyOf(revealProps(existing.state));
+    const after = keyOf(object);
+    const sameName = before.name === after.name && before.namespace === after.namespace;
+    const deleteBeforeReplace =
+      (replaces.length > 0 || unready !== undefined) && sameName && !isAutonamed(object);
+    return {
+      changes,
+      replaces,
+      deleteBeforeReplace,
+      ...(unready === undefined ? {} : { replaceFor: unready }),
+    };
+  }
+
+  async create(target: Target, inputs: Props, run: Run): Promise<{ id: string; state: Props }> {
+    const object = revealProps(inputs);
+    const manager = annotation(object, "patchFieldManager") ?? fieldManager(target.urn);
+    return this.guarded(inputs, async () => {
+      if (run.preview) {
+        const plan = await this.plan(target, object, manager, true);
+        const state = plan === undefined ? inputs : recorded(plan, inputs, manager);
+        return { id: "", state };
+      }
+      if (this.settings.renderTo !== undefined) {
+        await render(this.settings.renderTo, object);
+        return { id: idOf(object), state: recorded(object, inputs, manager) };
+      }
+      const client = await this.connect();
+      await this.refuseExisting(client, object, manager);
+      const applied = await this.applyOnceServed(client, object, manager);
+      return this.settle(target, applied, inputs, manager, run, "created");
+    });
+  }
+
+  async update(existing: Existing, news: Props, run: Run): Promise<Props> {
+    const object = revealProps(news);
+    const manager =
+      annotation(object, "patchFieldManager") ??
+      recordedManager(existing.state) ??
+      fieldManager(existing.urn);
+    return this.guarded(news, async () => {
+      if (run.preview) {
+        const plan = await this.plan(existing, object, manager, false);
+        return plan === undefined ? news : recorded(plan, news, manager);
+      }
+      if (this.settings.renderTo !== undefined) {
+        await render(this.settings.renderTo, object);
+        return recorded(object, news, manager);
+      }
+      const client = await this.connect();
+      const applied = await apply(client, object, this.how(object, manager));
+      return (await this.settle(existing, applied, news, manager, run, "updated")).state;
+    });
+  }
+
+  async read(existing: Existing): Promise<Live | undefined> {
+    const state = revealProps(existing.state);
+    const [name = "", namespace] = existing.id.split("/").reverse();
+    const [, group = "", kind = ""] = existing.type.split(":");
+    const recordedKey = keyOf(state);
+    const key = {
+      apiVersion: recordedKey.apiVersion || group.replace(/^core\//, ""),
+      kind: recordedKey.kind || kind,
+      namespace,
+      name,
+    };
+    if (this.settings.renderTo !== undefined) {
+      return { id: existing.id, state: existing.state, inputs: existing.inputs };
+    }
+    const live = await find(await this.connect(), key);
+    if (live === undefined) {
+      return undefined;
+    }
+    const inputs = revealProps(existing.inputs);
+    const now =
+      Object.keys(inputs).length === 0 ? importedInputs(live) : drifted(inputs, state, live);
+    const manager = recordedManager(existing.state) ?? fieldManager(existing.urn);
+    const marked = withSecrets(now, existing.inputs);
+    return { id: existing.id, state: recorded(live, marked, manager), inputs: marked };
+  }
+
+  async delete(existing: Existing, run: Run): Promise<void> {
+    const inputs = revealProps(existing.inputs);
+    const state = revealProps(existing.state);
+    const { namespace } = keyOf(state);
+    const metadata = { ...objectAt(inputs, "metadata"), name: keyOf(state).name };
+    const object = {
+      ...inputs,
+      metadata: namespace === undefined ? metadata : { ...metadata, namespace },
+    };
+    if (this.settings.renderTo !== undefined) {
+      await unrender(this.settings.renderTo, object);
+      return;
+    }
+    const client = await this.connect();
+    await removeAndWait(object, this.waitFor(existing.urn, client, run));
+  }
+
+  private connect(): Promise<KubernetesClient> {
+    this.chosen ??= chosenCluster(this.settings);
+    return this.chosen.then(
+      (cluster) => (this.client ??= new KubernetesClient(cluster)),
+      (error: Error) => {
+        throw new NoCluster(error.message, { cause: error });
+      },
+    );
+  }
+
+  private async withNamespace(object: Props): Promise<Props> {
+    const metadata = objectAt(object, "metadata");
+    if (metadata["namespace"] !== undefined || isUnknown(object["metadata"])) {
+      return object;
+    }
+    const { apiVersion, kind } = keyOf(object);
+    const namespaced = isBuiltIn(apiVersion)
+      ? !isClusterScoped(kind)
+      : await this.servedInNamespaces(apiVersion, kind);
+    if (!namespaced) {
+      return object;
+    }
+    const { namespace = await this.contextNamespace() } = this.settings;
+    return { ...object, metadata: { ...metadata, namespace } };
+  }
+
+  private async servedInNamespaces(apiVersion: string, kind: string): Promise<boolean> {
+    try {
+      const resource = await (await this.connect()).resource(apiVersion, kind);
+      return resource?.namespaced ?? true;
+    } catch (error) {
+      return this.withoutCluster(error, true);
+    }
+  }
+
+  private async contextNamespace(): Promise<string> {
+    if (this.settings.renderTo !== undefined) {
+      return "default";
+    }
+    try {
+      await this.connect();
+      return (await this.chosen)?.namespace ?? "default";
+    } catch (error) {
+      return this.withoutCluster(error, "default");
+    }
+  }
+
+  /** A plan goes on without the cluster, and says so once; any other error stays one. */
+  private async withoutCluster<T>(error: unknown, fallback: T): Promise<T> {
+    if (!(error instanceof NoCluster || error instanceof Unreachable)) {
+      throw error;
+    }
+    if (!this.warned) {
+      this.warned = true;
+      await this.engine.log("warning", `planned without the cluster's check: ${error.message}`);
+    }
+    return fallback;
+  }
+
+  /** A dry run on the server, or undefined where that cannot say anything yet. */
+  private async plan(
+    target: Target,
+    object: Props,
+    manager: string,
+    creating: boolean,
+  ): Promise<Props | undefined> {
+    if (hasUnknown(object) || this.settings.renderTo !== undefined) {
+      return undefined;
+    }
+    const how = { ...this.how(object, manager), dryRun: true };
+    try {
+      const client = await this.connect();
+      if (creating && (await find(client, keyOf(object))) !== undefined) {
+        await validateElsewhere(client, object, how);
+        return undefined;
+      }
+      return await this.dryRun(client, object, creating ? { ...how, force: true } : how);
+    } catch (error) {
+      if (error instanceof UnknownKind) {
+        return undefined;
+      }
+      return this.withoutCluster(error, undefined);
+    }
+  }
+
+  private async dryRun(
+    client: KubernetesClient,
+    object: Props,
+    how: Parameters<typeof apply>[2],
+  ): Promise<Props | undefined> {
+    try {
+      return planned(await apply(client, object, how));
+    } catch (error) {
+      if (!(error instanceof ApiError) || ![403, 404].includes(error.status)) {
+        throw error;
+      }
+      await validateElsewhere(client, object, how);
+      return undefined;
+    }
+  }
+
+  private how(object: Props, manager: string): Parameters<typeof apply>[2] {
+    const force = this.settings.forcePatches || annotation(object, "patchForce") === "true";
+    return { manager, force, dryRun: false, signal: this.stop.signal };
+  }
+
+  /** An object of this name is in the way, unless it is this very resource from an interrupted run. */
+  private async refuseExisting(
+    client: KubernetesClient,
+    object: Props,
+    manager: string,
+  ): Promise<void> {
+    if (this.settings.upsert) {
+      return;
+    }
+    const found = await findRaw(client, keyOf(object));
+    const managers = at(found, "metadata", "managedFields");
+    const own =
+      Array.isArray(managers) && managers.some((entry) => at(entry, "manager") === manager);
+    if (found !== undefined && !own) {
+      throw new Error(
+        `${String(object["kind"])} ${idOf(object)} already exists in the cluster: ` +
+          "delete it, take it over with `pulumi import`, or set upsertExistingObjects",
+      );
+    }
+  }
+
+  /** A kind that was registered a moment ago may take the server some seconds. */
+  private async applyOnceServed(
+    client: KubernetesClient,
+    object: Props,
+    manager: string,
+  ): Promise<Props> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await apply(client, object, this.how(object, manager));
+      } catch (error) {
+        if (!(error instanceof UnknownKind) || attempt === kindAttempts) {
+          throw error;
+        }
+        await pause(200 * 2 ** attempt, undefined, { signal: this.stop.signal });
+      }
+    }
+  }
+
+  private waitFor(urn: string, client: KubernetesClient, run: Run): Wait {
+    return {
+      client,
+      signal: this.stop.signal,
+      timeout: run.timeout,
+      say: (message) => this.engine.status(message, urn),
+    };
+  }
+
+  /** Waits for readiness; what is not ready stays in the engine's state and is tried again. */
+  private async settle(
+    target: Target,
+    applied: Props,
+    inputs: Props,
+    manager: string,
+    run: Run,
+    verb: string,
+  ): Promise<{ id: string; state: Props }> {
+    try {
+      const wait = this.waitFor(target.urn, await this.connect(), run);
+      const ready = await awaitReady(applied, wait);
+      await this.engine.status("", target.urn);
+      return { id: idOf(ready), state: recorded(ready, inputs, manager) };
+    } catch (error) {
+      const { object = applied, reasons = [String(error)] } = error instanceof NotReady ? error : {};
+      const clean = reasons.map((reason) => redact(reason, inputs));
+      const what = `${String(object["kind"])} ${idOf(object)}`;
+      throw new InitFailed(
+        `${what} was ${verb}, but did not become ready: ${clean.join("\n  ")}`,
+        idOf(object),
+        recorded(object, inputs, manager),
+        inputs,
+        clean,
+      );
+    }
+  }
+
+  private async jobToRepeat(object: Props, existing: Existing): Promise<string | undefined> {
+    if (annotation(object, "replaceUnready") !== "true" || object["kind"] !== "Job") {
+      return undefined;
+    }
+    try {
+      const job = await find(await this.connect(), keyOf(revealProps(existing.state)));
+      const conditions = at(job, "status", "conditions");
+      const done = (Array.isArray(conditions) ? conditions : []).some(
+        (item) => at(item, "type") === "Complete" && at(item, "status") === "True",
+      );
+      return done ? undefined : 'metadata.annotations["pulumi.com/replaceUnready"]';
+    } catch (error) {
+      return this.withoutCluster(error, undefined);
+    }
+  }
+
+  /** Errors from the server may quote a value: secret ones are blanked out. */
+  private async guarded<T>(inputs: Props, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof InitFailed || !(error instanceof Error)) {
+        throw error;
+      }
+      const conflict = error instanceof ApiError && error.status === 409;
+      const hint = conflict
+        ? ' (another field manager owns it: annotate with "pulumi.com/patchForce": "true" to take it over)'
+        : "";
+      throw new Error(`${redact(error.message, inputs)}${hint}`, { cause: error });
+    }
+  }
+}
