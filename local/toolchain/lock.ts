@@ -2,6 +2,8 @@ import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 
+const TAKEN = 75;
+
 /** A held lock. */
 export interface Lock {
   /** Gives the lock back. */
@@ -13,23 +15,14 @@ export interface Lock {
  * however it dies: the helper that holds it ends with its standard input.
  */
 export async function lock(file: string): Promise<Lock> {
-  mkdirSync(dirname(file), { recursive: true });
-  const holder = spawn("flock", ["--exclusive", "--close", file, "sh", "-c", "echo held; cat"], {
-    stdio: ["pipe", "pipe", "ignore"],
-    detached: true,
-  });
-  const ended = new Promise<void>((done) => holder.on("close", () => done()));
-  await new Promise<void>((done, fail) => {
-    holder.stdout.once("data", () => done());
-    holder.on("error", (error) => fail(new Error(`cannot lock ${file}: ${error.message}`)));
-    holder.on("close", () => fail(new Error(`cannot lock ${file}: flock ended early`)));
-  });
-  return {
-    release: async () => {
-      holder.stdin.end();
-      await ended;
-    },
-  };
+  const held = await acquire(file, []);
+  if (held === undefined) throw new Error(`cannot lock ${file}`);
+  return held;
+}
+
+/** Like {@link lock}, but gives `undefined` at once where another process holds it. */
+export function tryLock(file: string): Promise<Lock | undefined> {
+  return acquire(file, ["--nonblock", "--conflict-exit-code", String(TAKEN)]);
 }
 
 /** Runs `work` while an exclusive lock on `file` is held. */
@@ -40,4 +33,26 @@ export async function withLock<T>(file: string, work: () => Promise<T>): Promise
   } finally {
     await held.release();
   }
+}
+
+async function acquire(file: string, flags: readonly string[]): Promise<Lock | undefined> {
+  mkdirSync(dirname(file), { recursive: true });
+  const args = ["--exclusive", "--close", ...flags, file, "sh", "-c", "echo held; cat"];
+  const holder = spawn("flock", args, { stdio: ["pipe", "pipe", "ignore"], detached: true });
+  const ended = new Promise<number | null>((done) => holder.on("close", done));
+  const held = await new Promise<boolean>((done, fail) => {
+    holder.stdout.once("data", () => done(true));
+    holder.on("error", (error) => fail(new Error(`cannot lock ${file}: ${error.message}`)));
+    holder.on("close", (code) => {
+      if (code === TAKEN) done(false);
+      else fail(new Error(`cannot lock ${file}: flock ended with exit code ${code ?? "none"}`));
+    });
+  });
+  if (!held) return undefined;
+  return {
+    release: async () => {
+      holder.stdin.end();
+      await ended;
+    },
+  };
 }

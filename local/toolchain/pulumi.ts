@@ -35,6 +35,15 @@ export async function pulumiOnPath(): Promise<string | undefined> {
   return version !== undefined && pulumiIsEnough(version) ? join(folder, "pulumi") : undefined;
 }
 
+/** Where the Pulumi CLI of this machine is: on PATH, or built before. */
+export async function officialOrBuilt(
+  tools: GoTools,
+  standinsBin: string,
+): Promise<{ command: string; path: readonly string[] }> {
+  const command = (await pulumiOnPath()) ?? join(await tools.folder("pulumi"), "bin", "pulumi");
+  return { command, path: [dirname(process.execPath), dirname(command), standinsBin] };
+}
+
 /**
  * Pulumi with every plugin that the program needs: what this machine has is used, the rest is built, and a stand-in
  * takes the place of each official plugin that is not there.
@@ -43,18 +52,12 @@ export async function ensurePulumi(
   tools: GoTools,
   folders: { checkout: string; bin: string; home: string },
 ): Promise<PulumiTool> {
-  const found = await pulumiOnPath();
-  const built = found === undefined ? await tools.ensure("pulumi") : undefined;
-  const command = found ?? join(built?.bin ?? "", "pulumi");
+  const built = (await pulumiOnPath()) === undefined && (await tools.ensure("pulumi")).built;
+  const { command, path } = await officialOrBuilt(tools, folders.bin);
   const searched = (process.env["PATH"] ?? "").split(delimiter);
   const official = await officialPlugins([dirname(command), ...searched], folders.home);
   const standins = pluginNames.filter((name) => !official.includes(name));
   const source = join(folders.checkout, "local", "standins");
   await installStandins(folders.bin, process.execPath, source, standins);
-  return {
-    command,
-    path: [dirname(process.execPath), dirname(command), folders.bin],
-    standins,
-    built: built?.built ?? false,
-  };
+  return { command, path, standins, built };
 }

@@ -1,0 +1,125 @@
+import { existsSync, readFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+import type { BuilderHandle, ClusterHandle, ClusterOptions } from "../cluster/options.ts";
+import { GoTools } from "../toolchain/goTools.ts";
+import { tryLock } from "../toolchain/lock.ts";
+import { cacheRoot, instanceFolders, instanceId } from "../toolchain/paths.ts";
+import type { InstanceFolders } from "../toolchain/paths.ts";
+
+/** What every command works with. */
+export interface Context {
+  readonly checkout: string;
+  readonly instance: string;
+  readonly folders: InstanceFolders;
+  readonly tools: GoTools;
+  /** Fires when the user interrupts the command, or a part of it has failed. */
+  readonly signal: AbortSignal;
+  /** Ends what still runs. */
+  abort(): void;
+}
+
+/** How the parts of a running platform are reached. */
+export interface Platform {
+  readonly builder: BuilderHandle;
+  readonly cluster: ClusterHandle;
+  /** Folder of `kubectl` and the other Kubernetes commands. */
+  readonly kubernetesBin: string;
+}
+
+/** Go tools that only the cluster needs. */
+export const clusterTools = ["kubernetes", "coredns", "prometheus-adapter", "pause"] as const;
+
+/** The context of a checkout. */
+export function makeContext(checkout: string): Context {
+  const folders = instanceFolders(checkout);
+  const goFolder = join(checkout, "local", "toolchain", "go");
+  const controller = new AbortController();
+  const { signal } = controller;
+  return {
+    checkout: folders.checkout,
+    instance: instanceId(checkout),
+    folders,
+    tools: new GoTools({ goFolder, logs: folders.logs, signal }),
+    signal,
+    abort: () => controller.abort(),
+  };
+}
+
+/** Runs `work` as the only command that changes this checkout's platform. */
+export async function alone<T>(context: Context, work: () => Promise<T>): Promise<T> {
+  const held = await tryLock(join(cacheRoot(), "locks", `platform-${context.instance}`));
+  if (held === undefined) {
+    throw new Error(
+      "Another command is changing this checkout's platform.\n" +
+        "  what to do: wait until it has ended, or end it with Ctrl-C, then run this again.",
+    );
+  }
+  try {
+    return await work();
+  } finally {
+    await held.release();
+  }
+}
+
+/** File that remembers who holds the image stores. */
+export function slotRecord(context: Context): string {
+  return join(context.folders.root, "slot.json");
+}
+
+/** File that says how the platform's parts are reached. */
+export function platformFile(context: Context): string {
+  return join(context.folders.root, "platform.json");
+}
+
+/** The platform that `make local` has started in this checkout. */
+export function readPlatform(context: Context): Platform {
+  const file = platformFile(context);
+  if (!existsSync(file)) {
+    throw new Error("No platform runs in this checkout.\n  what to do: make local");
+  }
+  const raw: unknown = JSON.parse(readFileSync(file, "utf8"));
+  if (!isPlatform(raw)) throw new Error(`${file} is damaged.\n  what to do: make local`);
+  return raw;
+}
+
+/** Variables that make docker and kubectl work on this platform and no other. */
+export function platformEnvironment({ builder, cluster, kubernetesBin }: Platform): {
+  DOCKER_HOST: string;
+  KUBECONFIG: string;
+  PATH: string;
+} {
+  const docker = join(builder.dockerClient, "..");
+  return {
+    DOCKER_HOST: builder.dockerHost,
+    KUBECONFIG: cluster.kubeconfig,
+    PATH: [kubernetesBin, docker, process.env["PATH"] ?? ""].join(delimiter),
+  };
+}
+
+/** What the cluster's own code has to know. */
+export async function clusterOptions(
+  context: Context,
+  slotDir: string,
+  debsRoot: string,
+): Promise<ClusterOptions> {
+  const file = async (tool: (typeof clusterTools)[number]): Promise<string> =>
+    join(await context.tools.folder(tool), "bin", context.tools.recipe(tool).output);
+  return {
+    instance: context.instance,
+    stateDir: context.folders.root,
+    slotDir,
+    sourceDir: join(context.checkout, "local"),
+    tools: {
+      hyperkube: await file("kubernetes"),
+      coredns: await file("coredns"),
+      pause: await file("pause"),
+      prometheusAdapter: await file("prometheus-adapter"),
+      debsRoot,
+    },
+  };
+}
+
+function isPlatform(raw: unknown): raw is Platform {
+  return typeof raw === "object" && raw !== null && "builder" in raw && "cluster" in raw;
+}

@@ -1,0 +1,73 @@
+import { join } from "node:path";
+
+import { officialOrBuilt } from "../toolchain/pulumi.ts";
+import { run } from "../toolchain/run.ts";
+import { chat } from "./chat.ts";
+import { platformEnvironment, readPlatform } from "./context.ts";
+import type { Context } from "./context.ts";
+import { stackEnvironment, stackOutputs } from "./stack.ts";
+import type { StackOutputs } from "./stack.ts";
+import { addresses, modelAddress } from "./summary.ts";
+
+const shown = ["PATH", "KUBECONFIG", "DOCKER_HOST"] as const;
+
+/** Asks the first model of the platform. */
+export async function ask(context: Context, question: string): Promise<void> {
+  if (question.trim() === "") {
+    throw new Error('What is the question?\n  what to do: make ask Q="Who makes the Lumen-7?"');
+  }
+  const { outputs, address } = await running(context);
+  const answer = await chat(modelAddress(outputs, address), question);
+  process.stdout.write(`${answer}\n`);
+}
+
+/** Prints the pods and the addresses of the platform. */
+export async function status(context: Context): Promise<void> {
+  const { outputs, address, env } = await running(context);
+  const pods = await run("kubectl", ["get", "pods", "--all-namespaces"], {
+    what: "asking the cluster for its pods",
+    remedy: "make local",
+    env,
+  });
+  process.stdout.write(`${pods}\n\nOpen:\n${addresses(outputs, address).join("\n")}\n`);
+}
+
+/** Prints the exports with which pulumi, kubectl and docker work on this platform. */
+export async function env(context: Context): Promise<void> {
+  const { outputs, address, env: variables } = await running(context);
+  const { url, apiKey } = modelAddress(outputs, address);
+  const exported: Record<string, string | undefined> = {
+    OPENAI_BASE_URL: url,
+    OPENAI_API_KEY: apiKey,
+    STACK_FILE: context.folders.stackFile,
+  };
+  for (const [name, value] of Object.entries(variables)) {
+    if (name.startsWith("PULUMI_") || shown.some((each) => each === name)) exported[name] = value;
+  }
+  const lines = Object.entries(exported).map(
+    ([name, value]) => `export ${name}='${(value ?? "").replaceAll("'", `'\\''`)}'`,
+  );
+  process.stdout.write(
+    `${lines.join("\n")}\n# pulumi preview --stack local --config-file "$STACK_FILE"\n`,
+  );
+}
+
+/** The running platform with what its stack says about itself. */
+export async function running(context: Context): Promise<{
+  outputs: StackOutputs;
+  address: string;
+  command: string;
+  env: NodeJS.ProcessEnv;
+}> {
+  const platform = readPlatform(context);
+  const bin = join(context.folders.root, "bin");
+  const pulumi = await officialOrBuilt(context.tools, bin);
+  const variables = stackEnvironment(context.folders, pulumi, platformEnvironment(platform));
+  const outputs = await stackOutputs(context.folders, pulumi.command, variables);
+  return {
+    outputs,
+    address: platform.cluster.nodeAddress,
+    command: pulumi.command,
+    env: variables,
+  };
+}

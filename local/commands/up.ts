@@ -1,0 +1,258 @@
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { debianPackages } from "../cluster/debianPackages.ts";
+import type { BuilderHandle } from "../cluster/options.ts";
+import { startBuilder, startCluster } from "../cluster/start.ts";
+import { ensureBaseModel } from "../model/baseModel.ts";
+import { Progress } from "../progress.ts";
+import {
+  baseImageName,
+  ensureBaseRootfs,
+  importBaseImage,
+  machineSettings,
+} from "../toolchain/baseImage.ts";
+import { ensureDebs } from "../toolchain/debs.ts";
+import type { DebianRoot } from "../toolchain/debs.ts";
+import { cacheRoot } from "../toolchain/paths.ts";
+import { preflight, renderFaults } from "../toolchain/preflight.ts";
+import { ensurePulumi, pulumiOnPath } from "../toolchain/pulumi.ts";
+import type { PulumiTool } from "../toolchain/pulumi.ts";
+import { takeSlot } from "../toolchain/slots.ts";
+import { chat, missingWords, readLesson } from "./chat.ts";
+import {
+  clusterOptions,
+  clusterTools,
+  platformEnvironment,
+  platformFile,
+  slotRecord,
+} from "./context.ts";
+import type { Context, Platform } from "./context.ts";
+import { ensureStack, pulumiUp, stackEnvironment, stackOutputs } from "./stack.ts";
+import type { StackOutputs } from "./stack.ts";
+import { modelAddress, summary } from "./summary.ts";
+
+const lessonFile = "examples/lumen7/expect.json";
+
+/** Seconds that each tool's build takes on two idle cores, until this machine has its own figures. */
+const buildGuess: Record<string, number> = {
+  kubernetes: 300,
+  pulumi: 200,
+  "prometheus-adapter": 100,
+  coredns: 50,
+  pause: 2,
+};
+
+/** The whole platform on this machine, from whatever is there already to the tuned model's answer. */
+export async function up(context: Context): Promise<void> {
+  const { cold } = await check(context);
+  const wasRunning = existsSync(platformFile(context));
+  mkdirSync(context.folders.logs, { recursive: true });
+  const steps = 8 + clusterTools.length + 1;
+  const timings = join(cacheRoot(), "timings.json");
+  const progress = new Progress({ total: steps, timings });
+  try {
+    const slot = await takeSlot(slotRecord(context));
+    const { pulumi, platform } = await parts(context, progress, slot);
+    writeFileSync(platformFile(context), JSON.stringify(platform, null, 2));
+    const outputs = await program(context, progress, pulumi, platform);
+    const address = platform.cluster.nodeAddress;
+    const lesson = readLesson(join(context.checkout, lessonFile));
+    const answer = await progress.step(
+      { id: "answer", label: "ask the tuned model", guess: 5 },
+      async () => {
+        const text = await chat(modelAddress(outputs, address), lesson.question);
+        const missing = missingWords(text, lesson.words);
+        if (missing.length === 0) return text;
+        throw new Error(
+          `The tuned model does not answer as taught.\n  question: ${lesson.question}\n  answer: ${text}\n` +
+            `  missing: ${missing.join(", ")}\n  what to do: look at the training run in MLflow; make status prints its address`,
+        );
+      },
+    );
+    const kind = cold ? "cold" : wasRunning ? "again" : "warm";
+    progress.finish({ command: "make local", kind });
+    process.stdout.write(`\n${summary({ outputs, address, lesson, answer, pulumi })}\n`);
+  } catch (error) {
+    context.abort();
+    throw error;
+  } finally {
+    progress.stop();
+    progress.save();
+  }
+}
+
+/** Builds or finds the tools, and nothing else. */
+export async function buildTools(context: Context): Promise<void> {
+  mkdirSync(context.folders.logs, { recursive: true });
+  const timings = join(cacheRoot(), "timings.json");
+  const progress = new Progress({ total: clusterTools.length + 2, timings });
+  try {
+    await Promise.all([debs(context, progress), goTools(context, progress)]);
+    progress.finish({ command: "make tools", kind: "tools" });
+  } catch (error) {
+    context.abort();
+    throw error;
+  }
+}
+
+/** Refuses a machine that cannot run the platform, with all reasons at once. */
+async function check(context: Context): Promise<{ cold: boolean }> {
+  const needed = [...clusterTools, ...((await pulumiOnPath()) === undefined ? ["pulumi"] : [])];
+  const held = await Promise.all(needed.map(hasTool(context)));
+  const cold = held.includes(false);
+  const warmImages = existsSync(join(cacheRoot(), "slots", "1", "docker"));
+  const running = existsSync(platformFile(context));
+  const faults = await preflight({
+    disk: [
+      { folder: cacheRoot(), gib: cold || !warmImages ? 30 : 6 },
+      { folder: context.folders.root, gib: 3 },
+    ],
+    memoryGib: 12,
+    freeMemoryGib: running ? 2 : 8,
+    cores: 2,
+    go: cold,
+  });
+  if (faults.length > 0) throw new Error(renderFaults(faults));
+  return { cold };
+}
+
+/** Without Go no tool's cache key is known: then none counts as there. */
+function hasTool(context: Context): (name: string) => Promise<boolean> {
+  return (name) => context.tools.has(name).catch(() => false);
+}
+
+/** Everything below the program: tools, engine, cluster, base image, base model. What can overlap does. */
+async function parts(
+  context: Context,
+  progress: Progress,
+  slot: string,
+): Promise<{ pulumi: PulumiTool; platform: Platform }> {
+  const packages = debs(context, progress);
+  const tools = goTools(context, progress);
+  const builder = packages.then((root) => engine(context, progress, slot, root));
+  const cluster = Promise.all([packages, tools]).then(([{ root }]) =>
+    progress.step({ id: "cluster", label: "start Kubernetes", guess: 25 }, async () =>
+      startCluster(await clusterOptions(context, slot, root)),
+    ),
+  );
+  const model = cluster.then(({ volumesDir }) =>
+    progress.step({ id: "model", label: "base model on the volume", guess: 40 }, () =>
+      ensureBaseModel({
+        cacheDir: cacheRoot(),
+        volumesDir,
+        logs: context.folders.logs,
+        signal: context.signal,
+      }),
+    ),
+  );
+  const [pulumi, builderHandle, clusterHandle, kubernetes] = await Promise.all([
+    tools,
+    builder,
+    cluster,
+    context.tools.folder("kubernetes"),
+    model,
+  ]);
+  const kubernetesBin = join(kubernetes, "bin");
+  return { pulumi, platform: { builder: builderHandle, cluster: clusterHandle, kubernetesBin } };
+}
+
+function debs(context: Context, progress: Progress): Promise<DebianRoot> {
+  const step = { id: "debs", label: "fetch Debian packages", guess: 15 };
+  return progress.step(step, async (handle) => {
+    const root = await ensureDebs([...debianPackages, "debootstrap"], {
+      logs: context.folders.logs,
+      signal: context.signal,
+    });
+    if (!root.fetched) handle.ready();
+    return root;
+  });
+}
+
+/** Two builds at a time: one alone leaves a core idle while it links, three only fill the memory. */
+async function goTools(context: Context, progress: Progress): Promise<PulumiTool> {
+  const bin = join(context.folders.root, "bin");
+  const home = join(context.folders.pulumi, "home");
+  const pulumi = progress.step(
+    { id: "tool:pulumi", label: "Pulumi", guess: buildGuess["pulumi"] ?? 200 },
+    async (handle) => {
+      const tool = await ensurePulumi(context.tools, { checkout: context.checkout, bin, home });
+      if (!tool.built) handle.ready();
+      return tool;
+    },
+  );
+  const rest = (async () => {
+    for (const name of clusterTools) {
+      const { version } = context.tools.recipe(name);
+      const step = {
+        id: `tool:${name}`,
+        label: `${name} ${version}`,
+        guess: buildGuess[name] ?? 60,
+      };
+      await progress.step(step, async (handle) => {
+        const tool = await context.tools.ensure(name);
+        if (!tool.built) handle.ready();
+      });
+    }
+  })();
+  const [tool] = await Promise.all([pulumi, rest]);
+  return tool;
+}
+
+async function engine(
+  context: Context,
+  progress: Progress,
+  slot: string,
+  packages: DebianRoot,
+): Promise<BuilderHandle> {
+  const { signal } = context;
+  const logs = context.folders.logs;
+  const base = await progress.step(
+    { id: "base", label: "Debian 12 base system", guess: 60 },
+    async (handle) => {
+      const rootfs = await ensureBaseRootfs(packages, await machineSettings(), { logs, signal });
+      if (!rootfs.built) handle.ready();
+      return rootfs;
+    },
+  );
+  const options = await clusterOptions(context, slot, packages.root);
+  const builder = await progress.step(
+    { id: "builder", label: "start the image builder", guess: 5 },
+    () => startBuilder(options),
+  );
+  await progress.step(
+    { id: "base-image", label: `import ${baseImageName}`, guess: 5 },
+    async (handle) => {
+      const env = { ...process.env, DOCKER_HOST: builder.dockerHost };
+      const docker = { command: builder.dockerClient, env };
+      const { imported } = await importBaseImage(docker, base, { logs, signal });
+      if (!imported) handle.ready();
+    },
+  );
+  return builder;
+}
+
+async function program(
+  context: Context,
+  progress: Progress,
+  pulumi: PulumiTool,
+  platform: Platform,
+): Promise<StackOutputs> {
+  const env = stackEnvironment(context.folders, pulumi, platformEnvironment(platform));
+  const step = { id: "pulumi-up", label: "pulumi up (images, training, serving)", guess: 600 };
+  await progress.step(step, async (handle) => {
+    await ensureStack(context.folders, pulumi.command, env);
+    await pulumiUp(context.folders, pulumi.command, env, (line) => {
+      if (isNews(line)) handle.note(line.trim());
+    });
+  });
+  return stackOutputs(context.folders, pulumi.command, env);
+}
+
+/** The lines of Pulumi's output that say a resource is done, or that something is wrong. */
+export function isNews(line: string): boolean {
+  return (
+    /^\s*[-+~]{1,2}\s.*\b(created|updated|deleted|replaced|failed)\b/.test(line) ||
+    /\b(error|warning):/.test(line)
+  );
+}
