@@ -1,0 +1,164 @@
+import { chownSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+
+import { childOf, killAnchor, liveAnchor, startAnchor } from "./anchor.ts";
+import { createCgroups, removeCgroups } from "./cgroups.ts";
+import { outcome } from "./commands.ts";
+import { configFiles } from "./configs.ts";
+import { debianEnvironment } from "./environment.ts";
+import { ensureImages } from "./images.ts";
+import { findLink, layLink, removeLink } from "./link.ts";
+import { nodeLink } from "./node.ts";
+import { clusterObjects } from "./objects.ts";
+import { clusterPaths, inside, nodeName, registry } from "./options.ts";
+import type { ClusterHandle, ClusterOptions, ClusterPaths, Link } from "./options.ts";
+import type { NodePlan } from "./plan.ts";
+import { ensurePki } from "./pki.ts";
+import { until } from "./poll.ts";
+import { nodeProcesses } from "./processes.ts";
+
+const START_SECONDS = 180;
+const VOLUME_OWNER = 10001;
+
+/**
+ * Starts the cluster, or finds it running. Whatever an interrupted start left behind is ended first.
+ *
+ * @param say - told of every step.
+ */
+export async function startCluster(
+  options: ClusterOptions,
+  say: (step: string) => void,
+): Promise<ClusterHandle> {
+  const paths = clusterPaths(options.stateDir);
+  const running = liveAnchor(paths.clusterAnchor) === undefined ? undefined : readLink(paths);
+  const link = running ?? (await startNode(options, paths, say));
+  await untilReady(options, paths, say);
+  return {
+    kubeconfig: paths.kubeconfig,
+    context: nodeName,
+    nodeName,
+    nodeAddress: link.nodeAddress,
+    registry,
+    volumesDir: paths.volumes,
+  };
+}
+
+/** Ends the cluster and removes what the machine could see of it. The state folder stays: it is the caller's. */
+export async function stopCluster(instance: string, stateDir: string): Promise<void> {
+  await killAnchor(clusterPaths(stateDir).clusterAnchor);
+  await removeLink(`llmops-${instance}`);
+  await removeCgroups(instance);
+}
+
+async function startNode(
+  options: ClusterOptions,
+  paths: ClusterPaths,
+  say: (step: string) => void,
+): Promise<Link> {
+  await stopCluster(options.instance, options.stateDir);
+  say("certificates and configuration");
+  makeFolders(options, paths);
+  const link = await findLink(options.instance);
+  await ensurePki(paths.pki, link.nodeAddress);
+  copyFileSync(join(paths.pki, "admin.kubeconfig"), paths.kubeconfig);
+  await writeConfig(options, paths, link);
+  createCgroups(options.instance);
+  say("namespaces and link");
+  const anchor = await startAnchor({
+    file: paths.clusterAnchor,
+    lock: join(options.slotDir, "cluster.lock"),
+    log: join(paths.log, "node.log"),
+    namespaces: ["net", "uts", "ipc"],
+    command: [
+      ...[join(options.tools.debsRoot, "usr/bin/tini-static"), "--", ...program("nodeMain.ts", options)],
+      paths.plan,
+    ],
+    env: process.env,
+  });
+  const inner = childOf(anchor.pid);
+  if (inner === undefined) throw new Error(`the node ended at once; see ${paths.log}/node.log`);
+  await layLink(link, inner, nodeLink);
+  return link;
+}
+
+async function writeConfig(options: ClusterOptions, paths: ClusterPaths, link: Link): Promise<void> {
+  const { instance, tools } = options;
+  const { nodeAddress } = link;
+  const objects = clusterObjects({ nodeAddress, caFile: join(paths.pki, "ca.crt") });
+  const list = { apiVersion: "v1", kind: "List", items: objects };
+  const files = configFiles({ instance, nodeAddress, debsRoot: tools.debsRoot });
+  files.set("objects.json", JSON.stringify(list, null, 2));
+  for (const [name, text] of files) {
+    const file = join(paths.config, name);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text);
+  }
+  const archives = await ensureImages(tools, join(options.slotDir, "images"));
+  const images = Object.fromEntries(
+    [...archives].map(([name, file]) => [name, join(inside.images, file)]),
+  );
+  const enforcer = program("networkPolicyMain.ts", options);
+  const plan: NodePlan = {
+    link,
+    stateDir: options.stateDir,
+    slotDir: options.slotDir,
+    debsRoot: tools.debsRoot,
+    keep: [
+      ...[options.stateDir, options.slotDir, dirname(options.sourceDir), tools.debsRoot],
+      ...[tools.hyperkube, tools.prometheusAdapter, process.execPath].map(dirname),
+    ],
+    processes: nodeProcesses({ tools, nodeAddress, enforcer, images }),
+  };
+  writeFileSync(paths.plan, JSON.stringify(plan, null, 2));
+}
+
+function program(script: string, options: ClusterOptions): [string, ...string[]] {
+  const quiet = "--disable-warning=ExperimentalWarning";
+  return [process.execPath, quiet, join(options.sourceDir, "cluster", script)];
+}
+
+function makeFolders(options: ClusterOptions, paths: ClusterPaths): void {
+  const state = ["etcd", "kubelet", "pod-logs"].map((name) => join(paths.state, name));
+  const stores = ["containerd", "registry", "images"].map((name) => join(options.slotDir, name));
+  for (const folder of [paths.run, paths.log, paths.config, ...state, ...stores]) {
+    mkdirSync(folder, { recursive: true });
+  }
+  for (const name of ["models", "data", "mlflow"]) {
+    const folder = join(paths.volumes, name);
+    mkdirSync(folder, { recursive: true });
+    chownSync(folder, VOLUME_OWNER, VOLUME_OWNER);
+  }
+}
+
+function readLink(paths: ClusterPaths): Link | undefined {
+  if (!existsSync(paths.plan)) return undefined;
+  return (JSON.parse(readFileSync(paths.plan, "utf8")) as NodePlan).link;
+}
+
+async function untilReady(
+  options: ClusterOptions,
+  paths: ClusterPaths,
+  say: (step: string) => void,
+): Promise<void> {
+  const kubectl = async (...args: string[]): Promise<string | undefined> => {
+    if (liveAnchor(paths.clusterAnchor) === undefined) {
+      return Promise.reject(new Error(`the node has ended; see ${paths.log}/node.log`));
+    }
+    const all = ["kubectl", "--kubeconfig", paths.kubeconfig, "--request-timeout=5s", ...args];
+    const { code, stdout } = await outcome(options.tools.hyperkube, all, {
+      env: debianEnvironment(options.tools.debsRoot),
+    });
+    return code === 0 && stdout.trim() !== "" ? stdout.trim() : undefined;
+  };
+  const state = async (kind: string, name: string, type: string): Promise<true | undefined> => {
+    const path = `-o=jsonpath={.status.conditions[?(@.type=="${type}")].status}`;
+    return (await kubectl("-n", "kube-system", "get", kind, name, path)) === "True" ? true : undefined;
+  };
+  const log = `see the logs in ${paths.log}`;
+  say("API server");
+  await until(`the API server (${log})`, START_SECONDS, () => kubectl("get", "--raw", "/readyz"), 250);
+  say("node");
+  await until(`the node (${log})`, START_SECONDS, () => state("node", nodeName, "Ready"), 250);
+  say("DNS");
+  await until(`DNS (${log})`, START_SECONDS, () => state("deployment", "coredns", "Available"), 250);
+}
