@@ -66,10 +66,11 @@ export class Credentials extends pulumi.ComponentResource {
   }
 
   private generateApiKey(name: string): pulumi.Output<string> {
-    return new random.RandomPassword(
+    const password = new random.RandomPassword(
       `${name}-api-key`,
       { length: 40, special: false },
       { parent: this },
-    ).result;
+    );
+    return pulumi.secret(password.result);
   }
 }

@@ -22,7 +22,7 @@ export function formatPath(path: readonly PropertyKey[]): string {
 
 /** The command that sets a setting to `value`. */
 export function setCommand(key: string, value: string): string {
-  return `pulumi config set --path 'llmops:${key}' ${value}`;
+  return `pulumi config set --path 'llmops:${key}' '${value}'`;
 }
 
 /** The command that removes a setting. */
