@@ -116,7 +116,8 @@ function endWithParent(): void {
       process.exit(0);
     }
   }, 500).unref();
-  process.on("SIGINT", () => undefined);
+  // The engine starts its plugins apart from the terminal: an interrupt is its wish that they end.
+  process.on("SIGINT", () => process.exit(0));
 }
 
 /** Adds a service whose handlers may be fewer than the service defines. */

@@ -1,0 +1,88 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { createServer } from "node:net";
+import { delimiter } from "node:path";
+
+/** The environment with the project's own tools first on PATH, as the Makefile sets it for the tests. */
+export function toolsEnvironment(): NodeJS.ProcessEnv {
+  const tools = process.env["LLMOPS_TOOLS_BIN"] ?? "";
+  const path = [tools, process.env["PATH"] ?? ""].filter((part) => part !== "").join(delimiter);
+  return { ...process.env, PATH: path };
+}
+
+/** A port on the loopback address that was free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => {
+        if (address !== null && typeof address === "object") {
+          resolve(address.port);
+        } else {
+          reject(new Error("no port"));
+        }
+      });
+    });
+  });
+}
+
+/** Asks again until the answer is there; the last error is told when time is over. */
+export async function eventually<T>(
+  what: string,
+  seconds: number,
+  ask: () => Promise<T | undefined>,
+): Promise<T> {
+  const deadline = Date.now() + seconds * 1_000;
+  let last: unknown = "not yet";
+  while (Date.now() < deadline) {
+    try {
+      const answer = await ask();
+      if (answer !== undefined) {
+        return answer;
+      }
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`${what} did not happen within ${seconds} s: ${String(last)}`);
+}
+
+/** A process of a test, with the end of what it printed. */
+export class Background {
+  private readonly child: ChildProcess;
+  private readonly ended: Promise<void>;
+  private output = "";
+
+  constructor(command: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+    this.child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"] });
+    const take = (chunk: Buffer): void => {
+      this.output = (this.output + chunk.toString("utf8")).slice(-8_000);
+    };
+    this.child.stdout?.on("data", take);
+    this.child.stderr?.on("data", take);
+    this.ended = new Promise((resolve) => {
+      this.child.on("error", (error) => {
+        this.output += String(error);
+        resolve();
+      });
+      this.child.on("exit", () => resolve());
+    });
+  }
+
+  /** Fails with the process's last words if it has ended. */
+  check(): void {
+    if (this.child.exitCode !== null || this.child.pid === undefined) {
+      throw new Error(`a process of the test ended early:\n${this.output}`);
+    }
+  }
+
+  /** Ends the process, and waits for its end. */
+  async stop(): Promise<void> {
+    if (this.child.exitCode === null && this.child.pid !== undefined) {
+      this.child.kill("SIGKILL");
+      await this.ended;
+    }
+  }
+}
