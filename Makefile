@@ -55,4 +55,4 @@ bench: $(STAMP) ## Measures, as Markdown rows
 	@$(RUN) bench
 
 render: $(STAMP) ## Kubernetes objects of a stack as files: make render STACK=dev OUT=rendered/dev
-	@$(NODE) local/render.ts "$(STACK)" "$(OUT)"
+	@$(NODE) -r ts-node/register/transpile-only scripts/render.ts "$(STACK)" "$(OUT)"

@@ -18,7 +18,11 @@ const images = new Images("images", { settings: settings.images });
 
 const { namespace } = new PlatformNamespace("llmops", settings, { provider });
 const common = { namespace, accelerator, pullSecrets };
-const storage = new ModelStorage("storage", { namespace, settings: settings.storage }, { provider });
+const storage = new ModelStorage(
+  "storage",
+  { namespace, settings: settings.storage },
+  { provider },
+);
 const credentials = new Credentials("credentials", { namespace, secrets }, { provider });
 
 const mlflow = new Mlflow(

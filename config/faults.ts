@@ -34,7 +34,9 @@ export function removeCommand(key: string): string {
 export function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>(
     (node, part) =>
-      typeof node === "object" && node !== null ? (node as Record<PropertyKey, unknown>)[part] : undefined,
+      typeof node === "object" && node !== null
+        ? (node as Record<PropertyKey, unknown>)[part]
+        : undefined,
     tree,
   );
 }
@@ -46,7 +48,7 @@ function show(value: unknown): string {
 }
 
 function typeName(expected: string): string {
-  return ({ int: "a whole number", object: "a map", array: "a list" })[expected] ?? `a ${expected}`;
+  return { int: "a whole number", object: "a map", array: "a list" }[expected] ?? `a ${expected}`;
 }
 
 function allowedBy(issue: z.core.$ZodIssue): string {
@@ -56,7 +58,7 @@ function allowedBy(issue: z.core.$ZodIssue): string {
     case "invalid_value":
       return issue.values.map((value) => String(value)).join(" | ");
     case "invalid_union":
-      return "options" in issue && issue.options !== undefined
+      return "options" in issue && Array.isArray(issue.options)
         ? issue.options.map(String).join(" | ")
         : issue.message;
     case "too_small":
@@ -89,7 +91,10 @@ export function faultsOf(error: z.ZodError, tree: unknown): Fault[] {
     }
     const path =
       issue.code === "invalid_union" && issue.discriminator !== undefined
-        ? [...issue.path, ...(issue.path.at(-1) === issue.discriminator ? [] : [issue.discriminator])]
+        ? [
+            ...issue.path,
+            ...(issue.path.at(-1) === issue.discriminator ? [] : [issue.discriminator]),
+          ]
         : issue.path;
     const key = formatPath(path);
     const allowed = allowedBy(issue);

@@ -29,7 +29,11 @@ export interface StackConfig {
   readonly training: TrainingFiles | undefined;
 }
 
-function readTraining(root: string, settings: Settings, faults: Fault[]): TrainingFiles | undefined {
+function readTraining(
+  root: string,
+  settings: Settings,
+  faults: Fault[],
+): TrainingFiles | undefined {
   if (settings.training === undefined) return undefined;
   const { configFile, data } = settings.training;
   let config: TrainingConfig = {};

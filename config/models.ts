@@ -17,7 +17,9 @@ export const modelSchema = z.strictObject({
   /** Options of `vllm serve`, by their long names: they become /app/config/inference.yaml. */
   options: z
     .record(
-      z.string().regex(/^[a-z][a-z0-9-]*$/, { error: "an option of vllm serve, such as max-model-len" }),
+      z
+        .string()
+        .regex(/^[a-z][a-z0-9-]*$/, { error: "an option of vllm serve, such as max-model-len" }),
       z.union([z.string(), z.number(), z.boolean()]),
     )
     .default({}),

@@ -1,11 +1,9 @@
 import { z } from "zod";
 
 /** A Kubernetes quantity, such as `500m`, `4`, `16Gi`. Source: apimachinery `resource.Quantity`. */
-export const quantity = z
-  .string()
-  .regex(/^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/, {
-    error: 'a Kubernetes quantity, such as "500m", "4" or "16Gi"',
-  });
+export const quantity = z.string().regex(/^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/, {
+  error: 'a Kubernetes quantity, such as "500m", "4" or "16Gi"',
+});
 
 /** A DNS label of at most `max` characters, as Kubernetes asks of most names. */
 export const dnsLabel = (max = 63): z.ZodString =>
@@ -14,7 +12,9 @@ export const dnsLabel = (max = 63): z.ZodString =>
     .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, {
       error: "lower-case letters, digits and '-', starting and ending with a letter or digit",
     })
-    .max(max, { error: `at most ${String(max)} characters, since Kubernetes names are limited to 63` });
+    .max(max, {
+      error: `at most ${String(max)} characters, since Kubernetes names are limited to 63`,
+    });
 
 /** An absolute path on a node or in a container, without `..`. */
 export const absolutePath = z.string().regex(/^\/(?!.*(^|\/)\.\.(\/|$))[^\s:]+$/, {
@@ -34,9 +34,12 @@ export const plainUrl = z.string().regex(/^https?:\/\/[^\s/@]+(\/[^\s@]*)?$/, {
 /** An image reference pinned by digest or by a tag other than `latest`. */
 export const pinnedImage = z
   .string()
-  .regex(/^(?!.*:latest(@|$))[^\s@]+(:[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$/, {
-    error: "an image pinned by digest, or by a tag other than latest",
-  });
+  .regex(
+    /^(?!.*:latest(@|$))[^\s@]+(:[\w][\w.-]{0,127}(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$/,
+    {
+      error: "an image pinned by digest, or by a tag other than latest",
+    },
+  );
 
 /** CPU, memory and GPUs of a container. */
 export const resources = (defaults: { cpu: string; memory: string; shm?: string }) =>

@@ -37,7 +37,9 @@ const uniqueNodePorts: Rule = ({ models, mlflow }) => {
         },
       ];
     }
-    const taken = ports.slice(0, index).find((other) => other.service.nodePort === service.nodePort);
+    const taken = ports
+      .slice(0, index)
+      .find((other) => other.service.nodePort === service.nodePort);
     return taken === undefined
       ? []
       : [
@@ -89,7 +91,10 @@ const sharedVolume: Rule = ({ models, storage }) => {
 const gpus: Rule = ({ images, models, training }) => {
   const users = [
     ...(training === undefined ? [] : [{ key: "training", gpu: training.resources.gpu }]),
-    ...models.map(({ resources }, index) => ({ key: `models[${String(index)}]`, gpu: resources.gpu })),
+    ...models.map(({ resources }, index) => ({
+      key: `models[${String(index)}]`,
+      gpu: resources.gpu,
+    })),
   ];
   return users.flatMap(({ key, gpu }) => {
     const path = `${key}.resources.gpu`;
@@ -147,7 +152,9 @@ const claims: Rule = ({ storage, training }) => [
   ...(training?.data.kind === "volume" && storage.trainingData === undefined
     ? [missingClaim("storage.trainingData", "training.data.kind is volume")]
     : []),
-  ...(storage.mlflow === undefined ? [missingClaim("storage.mlflow", "MLflow keeps its runs there")] : []),
+  ...(storage.mlflow === undefined
+    ? [missingClaim("storage.mlflow", "MLflow keeps its runs there")]
+    : []),
 ];
 
 function missingClaim(key: string, why: string): Fault {

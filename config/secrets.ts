@@ -24,7 +24,10 @@ export interface SecretState {
 
 const command = (key: SecretKey): string => `pulumi config set --secret ${key}`;
 
-function needed(settings: Settings, state: (key: SecretKey) => SecretState): Map<SecretKey, string> {
+function needed(
+  settings: Settings,
+  state: (key: SecretKey) => SecretState,
+): Map<SecretKey, string> {
   const need = new Map<SecretKey, string>();
   if (settings.training?.tracking.wandb === true) {
     need.set("WANDB_API_KEY", "training.tracking.wandb is true");
@@ -47,7 +50,12 @@ export function secretFaults(settings: Settings, state: (key: SecretKey) => Secr
     }
     if (isSet && !isSecret) {
       return [
-        { key, got: "a value in plain text (not shown)", allowed: "an encrypted value", fix: command(key) },
+        {
+          key,
+          got: "a value in plain text (not shown)",
+          allowed: "an encrypted value",
+          fix: command(key),
+        },
       ];
     }
     return [];

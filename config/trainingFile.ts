@@ -100,7 +100,12 @@ function valueFaults(file: string, config: TrainingConfig): Fault[] {
   if (config["do_train"] !== true) fault("do_train", config["do_train"], "true", "do_train: true");
   for (const required of ["stage", "dataset"]) {
     if (config[required] === undefined) {
-      fault(required, undefined, "a value", `${required}: ${required === "stage" ? "sft" : "<name>"}`);
+      fault(
+        required,
+        undefined,
+        "a value",
+        `${required}: ${required === "stage" ? "sft" : "<name>"}`,
+      );
     }
   }
   return faults;
@@ -153,7 +158,8 @@ export function parseTrainingFile(
 
 /** Whether a run ends with an adapter that must be merged before vLLM can serve it. */
 export function trainsAdapter(config: TrainingConfig): boolean {
-  return !["full", "freeze"].includes(String(config["finetuning_type"] ?? "lora"));
+  const type = config["finetuning_type"];
+  return type !== "full" && type !== "freeze";
 }
 
 /** A fault if a model serves the training run, but the run ends with a bare adapter. */

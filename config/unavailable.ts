@@ -81,8 +81,7 @@ const RULES: readonly Rule[] = [
   },
   {
     what: "a CA bundle in the image builds",
-    used: ({ images }) =>
-      when(images.caBundle !== undefined, "images.caBundle", images.caBundle),
+    used: ({ images }) => when(images.caBundle !== undefined, "images.caBundle", images.caBundle),
   },
   {
     what: "LLaMA Board",

@@ -12,9 +12,8 @@ const load = createRequire(__filename);
 
 /** Writes the Kubernetes objects of a stack as YAML files, one an object. */
 async function render(stack: string, out: string): Promise<void> {
-  const run = await runProgram(
-    stackFile(stack),
-    () => Promise.resolve({ ...(load("../index") as Record<string, unknown>) }),
+  const run = await runProgram(stackFile(stack), () =>
+    Promise.resolve({ ...(load("../index") as Record<string, unknown>) }),
   );
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });

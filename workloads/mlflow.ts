@@ -8,8 +8,17 @@ const STORE = "/mlflow";
 
 /** Host names that MLflow answers to: its Service by every name, pods by address, and the extra ones. */
 export function allowedHosts(namespace: string, extra: readonly string[]): string[] {
-  const service = [NAMES.mlflow, `${NAMES.mlflow}.${namespace}`, `${NAMES.mlflow}.${namespace}.svc`];
-  const names = [...service, `${NAMES.mlflow}.${namespace}.svc.cluster.local`, "localhost", "127.0.0.1"];
+  const service = [
+    NAMES.mlflow,
+    `${NAMES.mlflow}.${namespace}`,
+    `${NAMES.mlflow}.${namespace}.svc`,
+  ];
+  const names = [
+    ...service,
+    `${NAMES.mlflow}.${namespace}.svc.cluster.local`,
+    "localhost",
+    "127.0.0.1",
+  ];
   return [...names.flatMap((name) => [name, `${name}:*`]), ...extra];
 }
 

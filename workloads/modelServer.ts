@@ -79,7 +79,12 @@ function probes(
 ): Pick<types.input.core.v1.Container, "startupProbe" | "livenessProbe" | "readinessProbe"> {
   const httpGet = { path: "/health", port: "http" };
   return {
-    startupProbe: { httpGet, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: startupMinutes * 12 },
+    startupProbe: {
+      httpGet,
+      periodSeconds: 5,
+      timeoutSeconds: 5,
+      failureThreshold: startupMinutes * 12,
+    },
     livenessProbe: { httpGet, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },
     readinessProbe: { httpGet, periodSeconds: 5, timeoutSeconds: 2, failureThreshold: 3 },
   };

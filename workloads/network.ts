@@ -31,7 +31,10 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
       egress: [
         {
           to: [
-            { ...namespace("kube-system"), podSelector: { matchLabels: { "k8s-app": "kube-dns" } } },
+            {
+              ...namespace("kube-system"),
+              podSelector: { matchLabels: { "k8s-app": "kube-dns" } },
+            },
           ],
           ports: [
             { protocol: "UDP", port: 53 },
@@ -49,7 +52,10 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
       podSelector: role("mlflow"),
       policyTypes: ["Ingress"],
       ingress: [
-        { from: [{ podSelector: role("training") }, monitoring, ...clients], ports: tcp(PORTS.mlflow) },
+        {
+          from: [{ podSelector: role("training") }, monitoring, ...clients],
+          ports: tcp(PORTS.mlflow),
+        },
       ],
     },
     inference: {

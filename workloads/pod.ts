@@ -94,7 +94,10 @@ export function resourceRequirements(
 }
 
 /** A reference to a key of a Secret as an environment variable. */
-export function secretEnv(key: string, secret: types.input.core.v1.SecretKeySelector["name"]): EnvVar {
+export function secretEnv(
+  key: string,
+  secret: types.input.core.v1.SecretKeySelector["name"],
+): EnvVar {
   return { name: key, valueFrom: { secretKeyRef: { name: secret ?? "", key } } };
 }
 
@@ -115,10 +118,8 @@ export const PRIVATE_ENV: Readonly<Record<string, string>> = {
   DO_NOT_TRACK: "1",
 };
 
-function definedOnly<T extends object>(
-  value: T,
-): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(
-    Object.entries(value).filter(([, field]) => field !== undefined),
-  ) as { [K in keyof T]: Exclude<T[K], undefined> };
+function definedOnly<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
 }

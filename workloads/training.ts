@@ -53,7 +53,8 @@ export function runId({ config, data, settings, image }: RunIdentity): string {
 }
 
 function runFolder(config: TrainingConfig, id: string): string {
-  return `${String(config["output_dir"] ?? OUTPUT_FOLDER)}/${id}`;
+  const folder = config["output_dir"];
+  return `${typeof folder === "string" ? folder : OUTPUT_FOLDER}/${id}`;
 }
 
 /** The complete LLaMA-Factory file: what the user wrote, and what the platform decides. */

@@ -19,7 +19,9 @@ async function children(make: () => pulumi.ComponentResource): Promise<readonly 
 }
 
 const summary = (resources: readonly Registered[]) =>
-  resources.map(({ type, name, parent }) => `${type.split(":").at(-1) ?? type} ${name} < ${parent ?? "-"}`);
+  resources.map(
+    ({ type, name, parent }) => `${type.split(":").at(-1) ?? type} ${name} < ${parent ?? "-"}`,
+  );
 
 function byKind(resources: readonly Registered[], kind: string): Registered {
   const found = resources.filter(({ type }) => type.endsWith(`:${kind}`));

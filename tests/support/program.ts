@@ -71,10 +71,10 @@ export function stackFile(stack: string): StackInput {
 function configure({ stack, settings, secrets = {} }: StackInput): void {
   const plain = Object.entries(settings).map(([key, value]) => [
     `llmops:${key}`,
-    typeof value === "object" ? JSON.stringify(value) : String(value),
+    typeof value === "string" ? value : JSON.stringify(value),
   ]);
   const hidden = Object.entries(secrets).map(([key, value]) => [`llmops:${key}`, value]);
-  pulumi.runtime.setMocks(
+  void pulumi.runtime.setMocks(
     {
       newResource: (args) => ({ id: `${args.name}-id`, state: stateOf(args) }),
       call: ({ token }) => {
@@ -169,7 +169,7 @@ async function runAlone(
           type,
           name,
           inputs,
-          opts: opts as pulumi.CustomResourceOptions,
+          opts: opts,
           parent: parent === `llmops-${input.stack}` ? undefined : parent,
         })),
       );
@@ -199,7 +199,8 @@ export function kubernetesObjects({ resources }: ProgramRun): Record<string, unk
     const { metadata, ...rest } = inputs as { metadata?: Record<string, unknown> };
     return [
       {
-        apiVersion: group === "core" || group === undefined ? version : `${group}/${String(version)}`,
+        apiVersion:
+          group === "core" || group === undefined ? version : `${group}/${String(version)}`,
         kind,
         metadata: { ...metadata, name: autoName(name, inputs) },
         ...rest,

@@ -118,14 +118,17 @@ describe("a wrong setting is named with its value, what is allowed and the comma
     ]);
   });
 
-  test.each(["../up", "/abs", "a/../b", ".."])("a model path that leaves the volume: %s", (path) => {
-    expect(faultsWith(model({ source: { kind: "volume", path } }))).toEqual([
-      expect.objectContaining({
-        key: "models[0].source.path",
-        allowed: "a relative path without '..'",
-      }),
-    ]);
-  });
+  test.each(["../up", "/abs", "a/../b", ".."])(
+    "a model path that leaves the volume: %s",
+    (path) => {
+      expect(faultsWith(model({ source: { kind: "volume", path } }))).toEqual([
+        expect.objectContaining({
+          key: "models[0].source.path",
+          allowed: "a relative path without '..'",
+        }),
+      ]);
+    },
+  );
 
   test("all faults come at once", () => {
     const keys = faultsWith({ cluster: {}, extra: 1, models: [] }).map(({ key }) => key);
@@ -146,15 +149,18 @@ test("a path is written the way pulumi config set --path reads it", () => {
 
 test("whatever is configured, the check ends with a value or with faults, never with an exception", () => {
   fc.assert(
-    fc.property(fc.dictionary(fc.constantFrom("models", "images", "storage", "x"), fc.jsonValue()), (tree) => {
-      const parsed = settingsSchema.safeParse(tree);
-      if (!parsed.success) {
-        for (const fault of faultsOf(parsed.error, tree)) {
-          expect(fault.key).not.toBe("");
-          expect(fault.fix).toContain("pulumi config");
+    fc.property(
+      fc.dictionary(fc.constantFrom("models", "images", "storage", "x"), fc.jsonValue()),
+      (tree) => {
+        const parsed = settingsSchema.safeParse(tree);
+        if (!parsed.success) {
+          for (const fault of faultsOf(parsed.error, tree)) {
+            expect(fault.key).not.toBe("");
+            expect(fault.fix).toContain("pulumi config");
+          }
         }
-      }
-    }),
+      },
+    ),
   );
 });
 

@@ -33,8 +33,13 @@ interface Container {
   readonly args: readonly string[];
 }
 
+interface PodTemplate {
+  readonly spec: { readonly containers: readonly Container[] };
+}
+
 const pod = (change: object = {}, more: Partial<ModelServerPodArgs> = {}) =>
-  (spec(change, more).template as { spec: { containers: Container[]; [key: string]: unknown } }).spec;
+  (spec(change, more).template as { spec: { containers: Container[]; [key: string]: unknown } })
+    .spec;
 
 const container = (change: object = {}, more: Partial<ModelServerPodArgs> = {}): Container => {
   const [first] = pod(change, more).containers;

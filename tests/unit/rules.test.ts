@@ -8,7 +8,8 @@ const model = (change: object = {}) => ({
   source: { kind: "volume", path: "m" },
   ...change,
 });
-const rules = (change: object, base = validTree()) => ruleFaults(settingsOf({ ...base, ...change }));
+const rules = (change: object, base = validTree()) =>
+  ruleFaults(settingsOf({ ...base, ...change }));
 const classVolume = (change: object = {}) => ({
   storage: {
     modelOutput: { volume: { kind: "storageClass" }, ...change },
@@ -130,7 +131,10 @@ describe("settings that contradict each other", () => {
 
   test("a bare adapter cannot be served", () => {
     const tree = trainingTree();
-    const settings = settingsOf({ ...tree, training: { ...(tree["training"] as object), merge: false } });
+    const settings = settingsOf({
+      ...tree,
+      training: { ...(tree["training"] as object), merge: false },
+    });
     expect(servedRunFaults(settings, { finetuning_type: "lora" })).toEqual([
       expect.objectContaining({ key: "training.merge" }),
     ]);
@@ -147,10 +151,26 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
   });
   const revision = "a".repeat(40);
   test.each<[string, object, string]>([
-    ["hub", { models: [model({ source: { kind: "huggingface", id: "a/b", revision } })] }, "models[0].source.kind"],
-    ["gcs", { models: [model({ source: { kind: "gcs", uri: "gs://b/m", access: "mount" } })] }, "models[0].source.kind"],
-    ["artifactory", { models: [model({ source: { kind: "artifactory", path: "m.zip" } })] }, "models[0].source.kind"],
-    ["base model", training({ baseModel: { kind: "gcs", uri: "gs://b/m", access: "download" } }), "training.baseModel.kind"],
+    [
+      "hub",
+      { models: [model({ source: { kind: "huggingface", id: "a/b", revision } })] },
+      "models[0].source.kind",
+    ],
+    [
+      "gcs",
+      { models: [model({ source: { kind: "gcs", uri: "gs://b/m", access: "mount" } })] },
+      "models[0].source.kind",
+    ],
+    [
+      "artifactory",
+      { models: [model({ source: { kind: "artifactory", path: "m.zip" } })] },
+      "models[0].source.kind",
+    ],
+    [
+      "base model",
+      training({ baseModel: { kind: "gcs", uri: "gs://b/m", access: "download" } }),
+      "training.baseModel.kind",
+    ],
     ["llamafactory server", { models: [model({ server: "llamafactory" })] }, "models[0].server"],
     ["several nodes", training({ nodes: 2 }), "training.nodes"],
     ["gate", training({ gate: { metric: "eval_loss", max: 1 } }), "training.gate"],

@@ -4,7 +4,10 @@ import { settingsOf, trainingTree, validTree } from "../support/settings";
 
 const given =
   (set: readonly SecretKey[], plain: readonly SecretKey[] = []) =>
-  (key: SecretKey) => ({ isSet: set.includes(key) || plain.includes(key), isSecret: set.includes(key) });
+  (key: SecretKey) => ({
+    isSet: set.includes(key) || plain.includes(key),
+    isSecret: set.includes(key),
+  });
 
 test("a stack that needs none asks for none", () => {
   expect(secretFaults(settingsOf(validTree()), given([]))).toEqual([]);

@@ -17,7 +17,13 @@ function training(change: object = {}) {
 }
 
 const identity = (change: Partial<Parameters<typeof runId>[0]> = {}) =>
-  runId({ config: CONFIG, data: { "a.json": "[]" }, settings: training(), image: IMAGE, ...change });
+  runId({
+    config: CONFIG,
+    data: { "a.json": "[]" },
+    settings: training(),
+    image: IMAGE,
+    ...change,
+  });
 
 describe("the run id", () => {
   test("is ten hex digits and always the same", () => {
@@ -30,7 +36,10 @@ describe("the run id", () => {
     ["the data", { data: { "a.json": "[1]" } }],
     ["the image", { image: IMAGE.replace("aaaa", "bbbb") }],
     ["the run label", { settings: training({ run: "2" }) }],
-    ["the base model", { settings: training({ baseModel: { kind: "volume", path: "base/other" } }) }],
+    [
+      "the base model",
+      { settings: training({ baseModel: { kind: "volume", path: "base/other" } }) },
+    ],
   ])("changes with %s", (_, change) => {
     expect(identity(change)).not.toBe(identity());
   });
@@ -104,7 +113,9 @@ describe("the Job", () => {
       secrets: { HF_TOKEN: "hf-secret-1" },
     });
   const container = (job: ReturnType<typeof spec>) => {
-    const template = job.template as { spec: { containers: { env: object[]; resources: object }[] } };
+    const template = job.template as {
+      spec: { containers: { env: object[]; resources: object }[] };
+    };
     const [first] = template.spec.containers;
     if (first === undefined) throw new Error("the pod has a container");
     return first;

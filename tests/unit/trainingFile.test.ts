@@ -5,7 +5,13 @@ const faults = (text: string) => parseTrainingFile("t.yaml", text).faults;
 
 test("a good file has no fault and keeps its values", () => {
   expect(parseTrainingFile("t.yaml", `${GOOD}learning_rate: 1.0e-3\n`)).toEqual({
-    config: { stage: "sft", do_train: true, dataset: "facts", finetuning_type: "lora", learning_rate: 0.001 },
+    config: {
+      stage: "sft",
+      do_train: true,
+      dataset: "facts",
+      finetuning_type: "lora",
+      learning_rate: 0.001,
+    },
     faults: [],
   });
 });
@@ -41,7 +47,10 @@ test.each(["model_name_or_path", "dataset_dir", "export_dir", "run_name"])(
   "%s belongs to the platform",
   (key) => {
     expect(faults(`${GOOD}${key}: x\n`)).toEqual([
-      expect.objectContaining({ key: `training.configFile (t.yaml:5) ${key}`, fix: "remove line 5 of t.yaml" }),
+      expect.objectContaining({
+        key: `training.configFile (t.yaml:5) ${key}`,
+        fix: "remove line 5 of t.yaml",
+      }),
     ]);
   },
 );
@@ -80,10 +89,11 @@ test("what a run cannot do without", () => {
 });
 
 test("adapters are merged, whole models are not", () => {
-  expect(["lora", "oft", undefined].map((type) => trainsAdapter({ finetuning_type: type }))).toEqual([
-    true,
-    true,
-    true,
+  expect(
+    ["lora", "oft", undefined].map((type) => trainsAdapter({ finetuning_type: type })),
+  ).toEqual([true, true, true]);
+  expect(["full", "freeze"].map((type) => trainsAdapter({ finetuning_type: type }))).toEqual([
+    false,
+    false,
   ]);
-  expect(["full", "freeze"].map((type) => trainsAdapter({ finetuning_type: type }))).toEqual([false, false]);
 });
