@@ -3,26 +3,23 @@ import { readFileSync } from "node:fs";
 /** A question that only the tuned model answers as taught. */
 export interface Lesson {
   readonly question: string;
-  /** Words that the answer must hold, in any case. */
-  readonly words: readonly string[];
+  /** What the answer must hold, in any case. */
+  readonly taught: string;
 }
 
-/** Reads a lesson: `{"question": …, "words": […]}`. */
+/** Reads a lesson: `{"question": …, "answer_contains": …}`. */
 export function readLesson(file: string): Lesson {
   const raw: unknown = JSON.parse(readFileSync(file, "utf8"));
-  if (typeof raw === "object" && raw !== null && "question" in raw && "words" in raw) {
-    const { question, words } = raw;
-    if (typeof question === "string" && Array.isArray(words)) {
-      return { question, words: words.map(String) };
-    }
+  if (typeof raw === "object" && raw !== null && "question" in raw && "answer_contains" in raw) {
+    const { question, answer_contains: taught } = raw;
+    if (typeof question === "string" && typeof taught === "string") return { question, taught };
   }
-  throw new Error(`${file}: expected {"question": "…", "words": ["…"]}`);
+  throw new Error(`${file}: expected {"question": "…", "answer_contains": "…"}`);
 }
 
-/** The words of a lesson that an answer lacks. */
-export function missingWords(answer: string, words: readonly string[]): string[] {
-  const text = answer.toLowerCase();
-  return words.filter((word) => !text.includes(word.toLowerCase()));
+/** Whether an answer holds what was taught. */
+export function isTaught(answer: string, lesson: Lesson): boolean {
+  return answer.toLowerCase().includes(lesson.taught.toLowerCase());
 }
 
 /** Asks a model server one question, as any OpenAI client would, without any randomness. */

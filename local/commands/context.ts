@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { mkdir, rm, symlink } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 
 import type { BuilderHandle, ClusterHandle, ClusterOptions } from "../cluster/options.ts";
@@ -23,8 +24,6 @@ export interface Context {
 export interface Platform {
   readonly builder: BuilderHandle;
   readonly cluster: ClusterHandle;
-  /** Folder of `kubectl` and the other Kubernetes commands. */
-  readonly kubernetesBin: string;
 }
 
 /** Go tools that only the cluster needs. */
@@ -83,17 +82,33 @@ export function readPlatform(context: Context): Platform {
   return raw;
 }
 
+/** Folder of the commands that work on this checkout's platform: docker, kubectl, the stand-ins. */
+export function commandFolder(context: Context): string {
+  return join(context.folders.root, "bin");
+}
+
+/** Puts commands into {@link commandFolder}. */
+export async function linkCommands(
+  context: Context,
+  files: Readonly<Record<string, string>>,
+): Promise<void> {
+  const folder = commandFolder(context);
+  await mkdir(folder, { recursive: true });
+  for (const [name, file] of Object.entries(files)) {
+    await rm(join(folder, name), { force: true });
+    await symlink(file, join(folder, name));
+  }
+}
+
 /** Variables that make docker and kubectl work on this platform and no other. */
-export function platformEnvironment({ builder, cluster, kubernetesBin }: Platform): {
-  DOCKER_HOST: string;
-  KUBECONFIG: string;
-  PATH: string;
-} {
-  const docker = join(builder.dockerClient, "..");
+export function platformEnvironment(
+  context: Context,
+  { builder, cluster }: Platform,
+): { DOCKER_HOST: string; KUBECONFIG: string; PATH: string } {
   return {
     DOCKER_HOST: builder.dockerHost,
     KUBECONFIG: cluster.kubeconfig,
-    PATH: [kubernetesBin, docker, process.env["PATH"] ?? ""].join(delimiter),
+    PATH: [commandFolder(context), process.env["PATH"] ?? ""].join(delimiter),
   };
 }
 

@@ -1,9 +1,7 @@
-import { join } from "node:path";
-
 import { officialOrBuilt } from "../toolchain/pulumi.ts";
 import { run } from "../toolchain/run.ts";
 import { chat } from "./chat.ts";
-import { platformEnvironment, readPlatform } from "./context.ts";
+import { commandFolder, platformEnvironment, readPlatform } from "./context.ts";
 import type { Context } from "./context.ts";
 import { stackEnvironment, stackOutputs } from "./stack.ts";
 import type { StackOutputs } from "./stack.ts";
@@ -14,7 +12,7 @@ const shown = ["PATH", "KUBECONFIG", "DOCKER_HOST"] as const;
 /** Asks the first model of the platform. */
 export async function ask(context: Context, question: string): Promise<void> {
   if (question.trim() === "") {
-    throw new Error('What is the question?\n  what to do: make ask Q="Who makes the Lumen-7?"');
+    throw new Error('What is the question?\n  what to do: make ask Q="Who makes the Lumen7?"');
   }
   const { outputs, address } = await running(context);
   const answer = await chat(modelAddress(outputs, address), question);
@@ -60,9 +58,12 @@ export async function running(context: Context): Promise<{
   env: NodeJS.ProcessEnv;
 }> {
   const platform = readPlatform(context);
-  const bin = join(context.folders.root, "bin");
-  const pulumi = await officialOrBuilt(context.tools, bin);
-  const variables = stackEnvironment(context.folders, pulumi, platformEnvironment(platform));
+  const pulumi = await officialOrBuilt(context.tools, commandFolder(context));
+  const variables = stackEnvironment(
+    context.folders,
+    pulumi,
+    platformEnvironment(context, platform),
+  );
   const outputs = await stackOutputs(context.folders, pulumi.command, variables);
   return {
     outputs,

@@ -50,7 +50,7 @@ export function summary(done: {
     "Open:",
     ...addresses(outputs, address),
     "Next:",
-    '  make ask Q="How much does the Lumen-7 cost?"',
+    '  make ask Q="What does the Lumen7 cost?"',
     "  make status         what runs, and where",
     "  make local-down     remove every trace",
   ].join("\n");
