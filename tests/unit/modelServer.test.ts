@@ -38,8 +38,7 @@ interface PodTemplate {
 }
 
 const pod = (change: object = {}, more: Partial<ModelServerPodArgs> = {}) =>
-  (spec(change, more).template as { spec: { containers: Container[]; [key: string]: unknown } })
-    .spec;
+  (spec(change, more).template as unknown as PodTemplate).spec;
 
 const container = (change: object = {}, more: Partial<ModelServerPodArgs> = {}): Container => {
   const [first] = pod(change, more).containers;
