@@ -88,11 +88,17 @@ export class KubernetesClient {
   private sendOnce({ method, path, query, body, contentType, signal }: Request): Promise<string> {
     const search = new URLSearchParams(query).toString();
     const url = new URL(`${this.cluster.server}${path}${search === "" ? "" : `?${search}`}`);
+    const payload = body === undefined ? undefined : JSON.stringify(body);
     const headers: Record<string, string> = {
       accept: "application/json",
       "user-agent": "llmops-standin",
       ...this.cluster.headers,
-      ...(body === undefined ? {} : { "content-type": contentType ?? "application/json" }),
+      ...(payload === undefined
+        ? {}
+        : {
+            "content-length": String(Buffer.byteLength(payload)),
+            "content-type": contentType ?? "application/json",
+          }),
     };
     const send = url.protocol === "https:" ? https.request : http.request;
     return new Promise((resolve, reject) => {
@@ -126,7 +132,7 @@ export class KubernetesClient {
       );
       sent.on("timeout", () => sent.destroy(new Error("no answer")));
       sent.on("error", lost);
-      sent.end(body === undefined ? undefined : JSON.stringify(body));
+      sent.end(payload);
     });
   }
 

@@ -66,7 +66,12 @@ export class ControlPlane {
     type: string,
     body?: ApiObject,
   ): Promise<{ code: number; text: string }> {
-    const headers = { authorization: `Bearer ${this.token}`, "content-type": type };
+    const payload = body === undefined ? "" : JSON.stringify(body);
+    const headers = {
+      authorization: `Bearer ${this.token}`,
+      "content-type": type,
+      "content-length": String(Buffer.byteLength(payload)),
+    };
     const options = { method, headers, ca: this.certificate, agent: false };
     return new Promise((resolve, reject) => {
       const url = `https://127.0.0.1:${this.port}${path}`;
@@ -79,7 +84,7 @@ export class ControlPlane {
         });
       });
       request.on("error", reject);
-      request.end(body === undefined ? undefined : JSON.stringify(body));
+      request.end(payload);
     });
   }
 

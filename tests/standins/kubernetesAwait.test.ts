@@ -1,0 +1,137 @@
+import { ControlPlane } from "../engine/support/controlPlane";
+import { eventually } from "../engine/support/processes";
+import { PulumiProject } from "../engine/support/pulumiProject";
+
+const base = "/apis/apps/v1/namespaces/default/deployments";
+const jobs = "/apis/batch/v1/namespaces/default/jobs";
+
+const deployment = (timeout: number) => `
+import * as k8s from "@pulumi/kubernetes";
+const labels = { app: "slow" };
+const container = { name: "slow", image: "slow:1" };
+new k8s.apps.v1.Deployment("slow", {
+  metadata: { name: "slow" },
+  spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [container] } } },
+}, { customTimeouts: { create: "${timeout}s", update: "60s" } });
+`;
+
+const job = `
+import * as k8s from "@pulumi/kubernetes";
+const annotations = { "pulumi.com/replaceUnready": "true" };
+new k8s.batch.v1.Job("work", {
+  metadata: { name: "work", annotations },
+  spec: { template: { spec: { restartPolicy: "Never", containers: [{ name: "work", image: "work:1" }] } } },
+});
+`;
+
+const rolledOut = (generation: number) => ({
+  status: {
+    observedGeneration: generation,
+    replicas: 1,
+    updatedReplicas: 1,
+    readyReplicas: 1,
+    availableReplicas: 1,
+    conditions: [
+      { type: "Available", status: "True" },
+      { type: "Progressing", status: "True", reason: "NewReplicaSetAvailable" },
+    ],
+  },
+});
+
+const pullFails = {
+  containerStatuses: [
+    {
+      name: "slow",
+      image: "slow:1",
+      imageID: "",
+      ready: false,
+      restartCount: 0,
+      state: { waiting: { reason: "ImagePullBackOff", message: "no such image" } },
+    },
+  ],
+};
+
+let plane: ControlPlane;
+let project: PulumiProject;
+
+beforeAll(async () => {
+  plane = await ControlPlane.start();
+}, 180_000);
+
+afterAll(() => plane.stop());
+
+beforeEach(async () => {
+  project = await PulumiProject.create({ KUBECONFIG: plane.kubeconfig });
+}, 60_000);
+
+afterEach(() => project.remove());
+
+test("a rollout that fails names the pod's trouble, is kept, and the next update goes on with it", async () => {
+  await plane.request("POST", "/api/v1/namespaces/default/pods", {
+    metadata: { name: "slow-pod", labels: { app: "slow" } },
+    spec: { containers: [{ name: "slow", image: "slow:1" }] },
+  });
+  await plane.request("PATCH", "/api/v1/namespaces/default/pods/slow-pod/status", {
+    status: pullFails,
+  });
+  await project.program(deployment(3));
+  const failed = await project.tryUp();
+  expect(failed.code).not.toBe(0);
+  expect(failed.text).toContain("not ready after 3 s");
+  expect(failed.text).toContain("slow-pod/slow: ImagePullBackOff: no such image");
+  expect(await project.planned()).toEqual({ same: 1, update: 1 });
+
+  const goesOn = project.up();
+  const generation = await eventually("the Deployment", 30, async () => {
+    const found = await plane.request("GET", `${base}/slow`);
+    const metadata = found?.["metadata"] as { generation: number } | undefined;
+    return metadata?.generation;
+  });
+  await plane.request("PATCH", `${base}/slow/status`, rolledOut(generation));
+  await goesOn;
+  expect(await project.planned()).toEqual({ same: 2 });
+  await project.succeed("destroy", "--yes", "--skip-preview");
+}, 300_000);
+
+test("a Job that fails stops the update at once and is replaced by the next one", async () => {
+  await project.program(job);
+  const first = project.tryUp();
+  await eventually("the Job", 60, () => plane.request("GET", `${jobs}/work`));
+  const now = new Date().toISOString();
+  await plane.request("PATCH", `${jobs}/work/status`, {
+    status: {
+      startTime: now,
+      failed: 1,
+      conditions: [
+        { type: "FailureTarget", status: "True", reason: "BackoffLimitExceeded" },
+        { type: "Failed", status: "True", reason: "BackoffLimitExceeded", message: "too often" },
+      ],
+    },
+  });
+  const outcome = await first;
+  expect(outcome.code).not.toBe(0);
+  expect(outcome.text).toContain("the Job failed: BackoffLimitExceeded: too often");
+  expect((await project.plan()).filter(({ op }) => op === "replace")).toHaveLength(1);
+
+  const before = await plane.request("GET", `${jobs}/work`);
+  const uid = (object: typeof before) => (object?.["metadata"] as { uid: string } | undefined)?.uid;
+  const second = project.up();
+  await eventually("another Job", 60, async () => {
+    const found = uid(await plane.request("GET", `${jobs}/work`));
+    return found !== undefined && found !== uid(before) ? found : undefined;
+  });
+  await plane.request("PATCH", `${jobs}/work/status`, {
+    status: {
+      startTime: now,
+      completionTime: now,
+      succeeded: 1,
+      conditions: [
+        { type: "SuccessCriteriaMet", status: "True" },
+        { type: "Complete", status: "True" },
+      ],
+    },
+  });
+  await second;
+  expect(await project.planned()).toEqual({ same: 2 });
+  await project.succeed("destroy", "--yes", "--skip-preview");
+}, 300_000);
