@@ -1,5 +1,13 @@
 import { spawn } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 
 import { until } from "./poll.ts";
@@ -44,7 +52,8 @@ export async function startAnchor(options: AnchorOptions): Promise<Anchor> {
   let ended: string | undefined;
   child.once("error", (error) => (ended = error.message));
   child.once("exit", (code) => {
-    ended = code === 75 ? `${options.lock} is held by another platform` : `exit code ${code ?? "?"}`;
+    ended =
+      code === 75 ? `${options.lock} is held by another platform` : `exit code ${code ?? "?"}`;
   });
   child.unref();
   const anchor = await until("the cluster's namespaces", 10, async () => {
@@ -53,7 +62,8 @@ export async function startAnchor(options: AnchorOptions): Promise<Anchor> {
     if (startTime === undefined || childOf(child.pid) === undefined) return undefined;
     return { pid: child.pid, startTime };
   });
-  if ("failed" in anchor) throw new Error(`cannot start ${options.file}: ${anchor.failed}; see ${options.log}`);
+  if ("failed" in anchor)
+    throw new Error(`cannot start ${options.file}: ${anchor.failed}; see ${options.log}`);
   writeFileSync(options.file, JSON.stringify(anchor));
   return anchor;
 }
@@ -72,7 +82,9 @@ export async function killAnchor(file: string): Promise<void> {
     const inner = childOf(anchor.pid);
     process.kill(anchor.pid, "SIGKILL");
     await until(`the end of process ${anchor.pid}`, 30, async () => {
-      const gone = [anchor.pid, inner].every((pid) => pid === undefined || startTimeOf(pid) === undefined);
+      const gone = [anchor.pid, inner].every(
+        (pid) => pid === undefined || startTimeOf(pid) === undefined,
+      );
       return gone ? true : undefined;
     });
   }

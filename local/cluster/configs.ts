@@ -167,4 +167,3 @@ function registryConfig(): unknown {
 function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
-

@@ -1,5 +1,8 @@
-import { outcome, output } from "./commands.ts";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+
 import { chooseLink } from "./addresses.ts";
+import { outcome, output } from "./commands.ts";
 import type { Link } from "./options.ts";
 import { until } from "./poll.ts";
 
@@ -8,22 +11,41 @@ interface IpAddress {
   readonly addr_info: readonly { readonly family: string; readonly local?: string }[];
 }
 
-/** Chooses addresses that the machine does not use yet. */
-export async function findLink(instance: string): Promise<Link> {
+/** The link of an instance: the one that it has chosen before, as long as nobody else uses its addresses. */
+export async function instanceLink(instance: string, file: string): Promise<Link> {
+  const taken = await takenAddresses(instance);
+  if (existsSync(file)) {
+    const kept = JSON.parse(readFileSync(file, "utf8")) as Link;
+    if (!taken.some((address) => address.split("/")[0] === kept.hostAddress)) return kept;
+  }
+  const link = chooseLink(instance, taken);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, JSON.stringify(link));
+  return link;
+}
+
+/** Whether the machine has the link now. */
+export async function linkExists(link: Link): Promise<boolean> {
+  return (await outcome("ip", ["link", "show", link.name])).code === 0;
+}
+
+async function takenAddresses(instance: string): Promise<string[]> {
   const own = `llmops-${instance}`;
   const addresses = JSON.parse(await output("ip", ["-json", "-4", "address"])) as IpAddress[];
-  const routes = JSON.parse(await output("ip", ["-json", "-4", "route", "show", "table", "all"])) as {
+  const routes = JSON.parse(
+    await output("ip", ["-json", "-4", "route", "show", "table", "all"]),
+  ) as {
     readonly dst: string;
     readonly dev?: string;
   }[];
-  return chooseLink(instance, [
+  return [
     ...addresses
       .filter(({ ifname }) => ifname !== own)
-      .flatMap(({ addr_info }) => addr_info.flatMap(({ local }) => (local === undefined ? [] : [local]))),
-    ...routes
-      .filter(({ dst, dev }) => dst !== "default" && dev !== own)
-      .map(({ dst }) => dst),
-  ]);
+      .flatMap(({ addr_info }) =>
+        addr_info.flatMap(({ local }) => (local === undefined ? [] : [local])),
+      ),
+    ...routes.filter(({ dst, dev }) => dst !== "default" && dev !== own).map(({ dst }) => dst),
+  ];
 }
 
 /** Lays the link: one end on the machine, the other in the network namespace of `pid`. */

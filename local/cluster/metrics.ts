@@ -4,14 +4,6 @@ import { inside, network, nodeName } from "./options.ts";
 
 const SCRAPE_SECONDS = 5;
 
-interface Relabel {
-  readonly source_labels?: readonly string[];
-  readonly regex?: string;
-  readonly action?: string;
-  readonly target_label?: string;
-  readonly replacement?: string;
-}
-
 /** Prometheus: the kubelet's container metrics, and every pod that asks for it by `prometheus.io/scrape: "true"`. */
 export function prometheusConfig(nodeAddress: string): unknown {
   const kubelet = {
@@ -44,35 +36,10 @@ export function prometheusConfig(nodeAddress: string): unknown {
       { ...kubelet, job_name: "kubelet-resource", metrics_path: "/metrics/resource" },
       {
         job_name: "pods",
-        kubernetes_sd_configs: [
-          { role: "pod", kubeconfig_file: join(inside.pki, "prometheus.kubeconfig") },
-        ],
-        relabel_configs: podRelabelling(),
+        file_sd_configs: [{ files: [inside.targets], refresh_interval: `${SCRAPE_SECONDS}s` }],
       },
     ],
   };
-}
-
-function podRelabelling(): Relabel[] {
-  const annotation = (name: string): string => `__meta_kubernetes_pod_annotation_prometheus_io_${name}`;
-  return [
-    { source_labels: [annotation("scrape")], regex: "true", action: "keep" },
-    {
-      source_labels: ["__meta_kubernetes_pod_phase"],
-      regex: "Pending|Succeeded|Failed",
-      action: "drop",
-    },
-    { source_labels: [annotation("path")], regex: "(.+)", target_label: "__metrics_path__" },
-    // One target a pod, even where it has several ports: the address is the pod's, the port the annotation's.
-    {
-      source_labels: ["__meta_kubernetes_pod_ip", annotation("port")],
-      regex: "(.+);(.+)",
-      replacement: "$1:$2",
-      target_label: "__address__",
-    },
-    { source_labels: ["__meta_kubernetes_namespace"], target_label: "namespace" },
-    { source_labels: ["__meta_kubernetes_pod_name"], target_label: "pod" },
-  ];
 }
 
 /** The adapter: vLLM's gauges as metrics of their pods, and the resource metrics of pods and nodes. */
@@ -81,7 +48,11 @@ export function adapterConfig(): unknown {
     overrides: { namespace: { resource: "namespace" }, pod: { resource: "pod" } },
   };
   const nodeResources = {
-    overrides: { node: { resource: "node" }, namespace: { resource: "namespace" }, pod: { resource: "pod" } },
+    overrides: {
+      node: { resource: "node" },
+      namespace: { resource: "namespace" },
+      pod: { resource: "pod" },
+    },
   };
   return {
     rules: [
@@ -96,7 +67,8 @@ export function adapterConfig(): unknown {
       cpu: {
         containerQuery:
           'sum(rate(container_cpu_usage_seconds_total{<<.LabelMatchers>>,container!=""}[30s])) by (<<.GroupBy>>)',
-        nodeQuery: "sum(rate(node_cpu_usage_seconds_total{<<.LabelMatchers>>}[30s])) by (<<.GroupBy>>)",
+        nodeQuery:
+          "sum(rate(node_cpu_usage_seconds_total{<<.LabelMatchers>>}[30s])) by (<<.GroupBy>>)",
         resources: nodeResources,
         containerLabel: "container",
       },

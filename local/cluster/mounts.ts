@@ -1,5 +1,12 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, extname, join, relative } from "node:path";
 
 import { output } from "./commands.ts";
 import { clusterPaths, inside, volumesMount } from "./options.ts";
@@ -23,8 +30,8 @@ export async function mountNode(plan: NodePlan): Promise<void> {
   const paths = clusterPaths(plan.stateDir);
   const resolver = existsSync("/etc/resolv.conf") ? realpathSync("/etc/resolv.conf") : undefined;
   for (const folder of COVERED) await cover(folder, plan.keep, join(paths.run, "cover"));
-  for (const folder of Object.values(inside)) if (!folder.endsWith(".sock")) mkdir(folder);
-  for (const folder of ["/run/containerd", "/run/lock", "/run/netns"]) mkdir(folder);
+  for (const path of Object.values(inside)) mkdir(extname(path) === "" ? path : dirname(path));
+  for (const folder of ["/run/lock", "/run/netns"]) mkdir(folder);
   const state = (name: string): string => join(paths.state, name);
   await bind(paths.config, inside.config);
   await bind(paths.pki, inside.pki);

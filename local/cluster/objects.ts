@@ -71,7 +71,11 @@ function dns(): KubernetesObject[] {
       apiVersion: "apps/v1",
       kind: "Deployment",
       metadata: { ...metadata, labels },
-      spec: { replicas: 1, selector: { matchLabels: labels }, template: { metadata: { labels }, spec } },
+      spec: {
+        replicas: 1,
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec },
+      },
     },
     {
       apiVersion: "v1",
@@ -127,14 +131,11 @@ function rights(): KubernetesObject[] {
       rule([""], ["services", "pods", "namespaces"], watch),
       rule(["discovery.k8s.io"], ["endpointslices"], watch),
     ]),
-    ...grant("llmops:network-policy", user("network-policy"), [
+    ...grant("llmops:agent", user("agent"), [
       rule([""], ["pods", "namespaces"], watch),
       rule(["networking.k8s.io"], ["networkpolicies"], watch),
     ]),
-    ...grant("llmops:prometheus", user("prometheus"), [
-      rule([""], ["pods"], watch),
-      rule([""], ["nodes/metrics"], ["get"]),
-    ]),
+    ...grant("llmops:prometheus", user("prometheus"), [rule([""], ["nodes/metrics"], ["get"])]),
     ...grant("llmops:prometheus-adapter", adapter, [
       rule([""], ["pods", "nodes", "namespaces", "services"], watch),
     ]),

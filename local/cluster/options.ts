@@ -94,6 +94,8 @@ export interface ClusterPaths {
   readonly kubeconfig: string;
   /** What the node program is told. */
   readonly plan: string;
+  /** Addresses that this instance has chosen. */
+  readonly link: string;
   readonly clusterAnchor: string;
   readonly builderAnchor: string;
 }
@@ -111,6 +113,7 @@ export function clusterPaths(stateDir: string): ClusterPaths {
     volumes: join(state, "volumes"),
     kubeconfig: join(stateDir, "kubeconfig"),
     plan: join(run, "plan.json"),
+    link: join(run, "link.json"),
     clusterAnchor: join(run, "cluster.anchor.json"),
     builderAnchor: join(run, "builder.anchor.json"),
   };
@@ -131,5 +134,6 @@ export const inside = {
   containerdSocket: "/run/containerd/containerd.sock",
   podLogs: "/run/llmops/pod-logs",
   prometheus: "/run/llmops/prometheus",
+  targets: "/run/llmops/targets/pods.json",
   cniConfig: "/run/llmops/config/cni",
 } as const;

@@ -16,7 +16,9 @@ interface Leaf {
 export function leaves(nodeAddress: string): readonly Leaf[] {
   const local = ["DNS:localhost", "IP:127.0.0.1", `IP:${nodeAddress}`];
   const api = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"];
-  const apiNames = [...api, `kubernetes.default.svc.${network.domain}`].map((name) => `DNS:${name}`);
+  const apiNames = [...api, `kubernetes.default.svc.${network.domain}`].map(
+    (name) => `DNS:${name}`,
+  );
   const user = (name: string): Leaf => ({ name, authority: "ca", subject: `/CN=system:${name}` });
   return [
     {
@@ -38,7 +40,7 @@ export function leaves(nodeAddress: string): readonly Leaf[] {
     user("kube-controller-manager"),
     user("kube-scheduler"),
     user("kube-proxy"),
-    { name: "network-policy", authority: "ca", subject: "/CN=llmops:network-policy" },
+    { name: "agent", authority: "ca", subject: "/CN=llmops:agent" },
     { name: "prometheus", authority: "ca", subject: "/CN=llmops:prometheus" },
     {
       name: "prometheus-adapter",
@@ -55,8 +57,7 @@ const kubeconfigUsers = [
   "kube-controller-manager",
   "kube-scheduler",
   "kube-proxy",
-  "network-policy",
-  "prometheus",
+  "agent",
   "prometheus-adapter",
 ] as const;
 
@@ -99,7 +100,10 @@ async function ensureAuthority(folder: string, name: string): Promise<void> {
   const certificate = join(folder, `${name}.crt`);
   if (existsSync(certificate)) return;
   await ellipticKey(join(folder, `${name}.key`));
-  const constraints = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"];
+  const constraints = [
+    "basicConstraints=critical,CA:TRUE",
+    "keyUsage=critical,keyCertSign,cRLSign",
+  ];
   await replace(certificate, async (target) => {
     const request = ["req", "-x509", "-new", "-key", join(folder, `${name}.key`), "-days", "3650"];
     const added = constraints.flatMap((constraint) => ["-addext", constraint]);

@@ -26,8 +26,8 @@ export interface NodeProcess {
 export interface ProcessInput {
   readonly tools: ClusterTools;
   readonly nodeAddress: string;
-  /** Program and script of the NetworkPolicy enforcer. */
-  readonly enforcer: readonly [string, ...string[]];
+  /** Program and script of the node's own agent. */
+  readonly agent: readonly [string, ...string[]];
   /** Image archives, by image name. */
   readonly images: Readonly<Record<string, string>>;
 }
@@ -89,14 +89,24 @@ function controlPlane({ tools, nodeAddress }: ProcessInput): NodeProcess[] {
       name: "kube-scheduler",
       command: [
         ...([tools.hyperkube, "kube-scheduler"] as const),
-        ...flags({ ...asUser("kube-scheduler"), "bind-address": "127.0.0.1", "leader-elect": "false" }),
+        ...flags({
+          ...asUser("kube-scheduler"),
+          "bind-address": "127.0.0.1",
+          "leader-elect": "false",
+        }),
       ],
       after: ["kube-apiserver"],
     },
     {
       name: "objects",
       command: [
-        ...([tools.hyperkube, "kubectl", "--kubeconfig", pki("admin.kubeconfig"), "apply"] as const),
+        ...([
+          tools.hyperkube,
+          "kubectl",
+          "--kubeconfig",
+          pki("admin.kubeconfig"),
+          "apply",
+        ] as const),
         ...["--server-side", "--force-conflicts", "-f", configFile("objects.json")],
       ],
       after: ["kube-apiserver"],
@@ -105,7 +115,7 @@ function controlPlane({ tools, nodeAddress }: ProcessInput): NodeProcess[] {
   ];
 }
 
-function nodeAgents({ tools, nodeAddress, enforcer }: ProcessInput): NodeProcess[] {
+function nodeAgents({ tools, nodeAddress, agent }: ProcessInput): NodeProcess[] {
   const kubelet = {
     config: configFile("kubelet.json"),
     kubeconfig: pki("kubelet.kubeconfig"),
@@ -127,8 +137,8 @@ function nodeAgents({ tools, nodeAddress, enforcer }: ProcessInput): NodeProcess
       after: ["kube-apiserver"],
     },
     {
-      name: "network-policy",
-      command: [...enforcer, pki("network-policy.kubeconfig")],
+      name: "agent",
+      command: [...agent, pki("agent.kubeconfig")],
       after: ["kube-apiserver", "objects"],
     },
   ];

@@ -1,4 +1,4 @@
-import { chownSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { childOf, killAnchor, liveAnchor, startAnchor } from "./anchor.ts";
@@ -7,7 +7,8 @@ import { outcome } from "./commands.ts";
 import { configFiles } from "./configs.ts";
 import { debianEnvironment } from "./environment.ts";
 import { ensureImages } from "./images.ts";
-import { findLink, layLink, removeLink } from "./link.ts";
+import { stopBuilder } from "./builder.ts";
+import { instanceLink, layLink, linkExists, removeLink } from "./link.ts";
 import { nodeLink } from "./node.ts";
 import { clusterObjects } from "./objects.ts";
 import { clusterPaths, inside, nodeName, registry } from "./options.ts";
@@ -16,6 +17,8 @@ import type { NodePlan } from "./plan.ts";
 import { ensurePki } from "./pki.ts";
 import { until } from "./poll.ts";
 import { nodeProcesses } from "./processes.ts";
+
+export { startBuilder } from "./builder.ts";
 
 const START_SECONDS = 180;
 const VOLUME_OWNER = 10001;
@@ -30,8 +33,9 @@ export async function startCluster(
   say: (step: string) => void,
 ): Promise<ClusterHandle> {
   const paths = clusterPaths(options.stateDir);
-  const running = liveAnchor(paths.clusterAnchor) === undefined ? undefined : readLink(paths);
-  const link = running ?? (await startNode(options, paths, say));
+  const link = await instanceLink(options.instance, paths.link);
+  const running = liveAnchor(paths.clusterAnchor) !== undefined && (await linkExists(link));
+  if (!running) await startNode(options, paths, link, say);
   await untilReady(options, paths, say);
   return {
     kubeconfig: paths.kubeconfig,
@@ -43,22 +47,30 @@ export async function startCluster(
   };
 }
 
-/** Ends the cluster and removes what the machine could see of it. The state folder stays: it is the caller's. */
-export async function stopCluster(instance: string, stateDir: string): Promise<void> {
-  await killAnchor(clusterPaths(stateDir).clusterAnchor);
-  await removeLink(`llmops-${instance}`);
-  await removeCgroups(instance);
+/**
+ * Ends the cluster and the image builder, and removes what the machine could see of them. The state folder stays: it is
+ * the caller's.
+ */
+export async function stopCluster(options: { instance: string; stateDir: string }): Promise<void> {
+  await stopBuilder(options.stateDir);
+  await stopNode(options);
+  await removeCgroups(options.instance);
+}
+
+async function stopNode(options: { instance: string; stateDir: string }): Promise<void> {
+  await killAnchor(clusterPaths(options.stateDir).clusterAnchor);
+  await removeLink(`llmops-${options.instance}`);
 }
 
 async function startNode(
   options: ClusterOptions,
   paths: ClusterPaths,
+  link: Link,
   say: (step: string) => void,
-): Promise<Link> {
-  await stopCluster(options.instance, options.stateDir);
+): Promise<void> {
+  await stopNode(options);
   say("certificates and configuration");
   makeFolders(options, paths);
-  const link = await findLink(options.instance);
   await ensurePki(paths.pki, link.nodeAddress);
   copyFileSync(join(paths.pki, "admin.kubeconfig"), paths.kubeconfig);
   await writeConfig(options, paths, link);
@@ -70,7 +82,11 @@ async function startNode(
     log: join(paths.log, "node.log"),
     namespaces: ["net", "uts", "ipc"],
     command: [
-      ...[join(options.tools.debsRoot, "usr/bin/tini-static"), "--", ...program("nodeMain.ts", options)],
+      ...[
+        join(options.tools.debsRoot, "usr/bin/tini-static"),
+        "--",
+        ...program("nodeMain.ts", options),
+      ],
       paths.plan,
     ],
     env: process.env,
@@ -78,10 +94,13 @@ async function startNode(
   const inner = childOf(anchor.pid);
   if (inner === undefined) throw new Error(`the node ended at once; see ${paths.log}/node.log`);
   await layLink(link, inner, nodeLink);
-  return link;
 }
 
-async function writeConfig(options: ClusterOptions, paths: ClusterPaths, link: Link): Promise<void> {
+async function writeConfig(
+  options: ClusterOptions,
+  paths: ClusterPaths,
+  link: Link,
+): Promise<void> {
   const { instance, tools } = options;
   const { nodeAddress } = link;
   const objects = clusterObjects({ nodeAddress, caFile: join(paths.pki, "ca.crt") });
@@ -97,7 +116,7 @@ async function writeConfig(options: ClusterOptions, paths: ClusterPaths, link: L
   const images = Object.fromEntries(
     [...archives].map(([name, file]) => [name, join(inside.images, file)]),
   );
-  const enforcer = program("networkPolicyMain.ts", options);
+  const agent = program("agentMain.ts", options);
   const plan: NodePlan = {
     link,
     stateDir: options.stateDir,
@@ -107,7 +126,7 @@ async function writeConfig(options: ClusterOptions, paths: ClusterPaths, link: L
       ...[options.stateDir, options.slotDir, dirname(options.sourceDir), tools.debsRoot],
       ...[tools.hyperkube, tools.prometheusAdapter, process.execPath].map(dirname),
     ],
-    processes: nodeProcesses({ tools, nodeAddress, enforcer, images }),
+    processes: nodeProcesses({ tools, nodeAddress, agent, images }),
   };
   writeFileSync(paths.plan, JSON.stringify(plan, null, 2));
 }
@@ -130,11 +149,6 @@ function makeFolders(options: ClusterOptions, paths: ClusterPaths): void {
   }
 }
 
-function readLink(paths: ClusterPaths): Link | undefined {
-  if (!existsSync(paths.plan)) return undefined;
-  return (JSON.parse(readFileSync(paths.plan, "utf8")) as NodePlan).link;
-}
-
 async function untilReady(
   options: ClusterOptions,
   paths: ClusterPaths,
@@ -152,13 +166,25 @@ async function untilReady(
   };
   const state = async (kind: string, name: string, type: string): Promise<true | undefined> => {
     const path = `-o=jsonpath={.status.conditions[?(@.type=="${type}")].status}`;
-    return (await kubectl("-n", "kube-system", "get", kind, name, path)) === "True" ? true : undefined;
+    return (await kubectl("-n", "kube-system", "get", kind, name, path)) === "True"
+      ? true
+      : undefined;
   };
   const log = `see the logs in ${paths.log}`;
   say("API server");
-  await until(`the API server (${log})`, START_SECONDS, () => kubectl("get", "--raw", "/readyz"), 250);
+  await until(
+    `the API server (${log})`,
+    START_SECONDS,
+    () => kubectl("get", "--raw", "/readyz"),
+    250,
+  );
   say("node");
   await until(`the node (${log})`, START_SECONDS, () => state("node", nodeName, "Ready"), 250);
   say("DNS");
-  await until(`DNS (${log})`, START_SECONDS, () => state("deployment", "coredns", "Available"), 250);
+  await until(
+    `DNS (${log})`,
+    START_SECONDS,
+    () => state("deployment", "coredns", "Available"),
+    250,
+  );
 }

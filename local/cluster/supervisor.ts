@@ -50,7 +50,9 @@ export class Supervisor {
   async stop(seconds: number): Promise<void> {
     this.#ending = true;
     const children = [...this.#children.values()].reverse();
-    const ends = children.map((child) => new Promise<void>((done) => child.once("exit", () => done())));
+    const ends = children.map(
+      (child) => new Promise<void>((done) => child.once("exit", () => done())),
+    );
     for (const child of children) child.kill("SIGTERM");
     await Promise.race([Promise.all(ends), pause(seconds * 1000, undefined, { ref: false })]);
   }

@@ -1,1 +1,0 @@
-setInterval(() => undefined, 60_000);
