@@ -16,7 +16,7 @@ const commands: Record<string, (context: Context, args: readonly string[]) => Pr
     return alone(context, () => down(context)).then(() => 0);
   },
   tools: async (context) => {
-    const { buildTools } = await import("./commands/up.ts");
+    const { buildTools } = await import("./commands/parts.ts");
     return buildTools(context).then(() => 0);
   },
   ask: async (context, args) => {
@@ -49,10 +49,10 @@ const commands: Record<string, (context: Context, args: readonly string[]) => Pr
 const [word = "", ...args] = process.argv.slice(2);
 const command = commands[word];
 const context = makeContext(checkout);
-let interrupted = false;
+const signals: NodeJS.Signals[] = [];
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {
-    interrupted = true;
+    signals.push(signal);
     context.abort();
   });
 }
@@ -65,6 +65,7 @@ if (command === undefined) {
     process.exitCode = await command(context, args);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
+    const interrupted = signals.length > 0;
     process.stderr.write(
       interrupted ? "\nInterrupted. Run the same command again: it goes on.\n" : `\n${text}\n`,
     );

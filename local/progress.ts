@@ -32,6 +32,8 @@ interface Timings {
 }
 
 const HEARTBEAT_MS = 30_000;
+/** A step that ends sooner is only told about once. */
+const ANNOUNCE_MS = 300;
 const KEPT_RUNS = 20;
 
 /** Reads the durations of earlier runs. */
@@ -54,7 +56,7 @@ export function duration(seconds: number): string {
 export class Progress {
   readonly #file: string;
   readonly #total: number;
-  readonly #out: NodeJS.WriteStream;
+  readonly #out: NodeJS.WritableStream;
   readonly #timings: Timings;
   readonly #done: StepTime[] = [];
   readonly #running = new Map<string, { label: string; number: number; since: number }>();
@@ -62,7 +64,7 @@ export class Progress {
   #count = 0;
   #beat: NodeJS.Timeout | undefined;
 
-  constructor(options: { total: number; timings: string; out?: NodeJS.WriteStream }) {
+  constructor(options: { total: number; timings: string; out?: NodeJS.WritableStream }) {
     this.#total = options.total;
     this.#file = options.timings;
     this.#out = options.out ?? process.stdout;
@@ -80,26 +82,32 @@ export class Progress {
     const expected = this.#timings.steps[id] ?? step.guess;
     this.#running.set(id, { label, number, since });
     this.#timings.steps[id] ??= step.guess;
-    this.#say(number, `${label} … (about ${duration(expected)})`);
+    const announced = setTimeout(() => {
+      this.#say(number, `${label} … (about ${duration(expected)})`);
+    }, ANNOUNCE_MS);
     this.#startBeat();
-    let ready = false;
+    const found = { ready: false };
     const handle: StepHandle = {
       ready: () => {
-        ready = true;
+        found.ready = true;
       },
-      note: (text) => this.#say(number, `${label}: ${text}`),
+      note: (text) => {
+        this.#say(number, `${label}: ${text}`);
+      },
     };
     try {
       const result = await work(handle);
       const seconds = (performance.now() - since) / 1000;
+      const { ready } = found;
       this.#done.push({ id, label, seconds, ready });
       if (!ready) this.#timings.steps[id] = seconds;
-      this.#say(number, `${label} … ${ready ? "ready" : "done"} ${duration(seconds)}`);
+      this.#say(number, `${label} … ${ready ? "ready" : duration(seconds)}`);
       return result;
     } catch (error) {
       this.#say(number, `${label} … failed after ${duration((performance.now() - since) / 1000)}`);
       throw error;
     } finally {
+      clearTimeout(announced);
       this.#running.delete(id);
       if (this.#running.size === 0) this.stop();
     }

@@ -62,6 +62,9 @@ function answerOf(body: unknown): string | undefined {
 }
 
 function causeOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? error.cause.message : error.message;
+  if (typeof error !== "object" || error === null) return String(error);
+  const inner = "cause" in error && error.cause !== undefined ? error.cause : error;
+  return typeof inner === "object" && inner !== null && "message" in inner
+    ? String(inner.message)
+    : String(inner);
 }

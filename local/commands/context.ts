@@ -41,7 +41,9 @@ export function makeContext(checkout: string): Context {
     folders,
     tools: new GoTools({ goFolder, logs: folders.logs, signal }),
     signal,
-    abort: () => controller.abort(),
+    abort: () => {
+      controller.abort();
+    },
   };
 }
 

@@ -176,6 +176,8 @@ async function start(
       process.stderr.write(`${command}: ${error.message}\n`);
       done(127);
     });
-    child.on("close", (code) => done(code ?? 1));
+    child.on("close", (code) => {
+      done(code ?? 1);
+    });
   });
 }

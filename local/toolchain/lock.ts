@@ -41,8 +41,12 @@ async function acquire(file: string, flags: readonly string[]): Promise<Lock | u
   const holder = spawn("flock", args, { stdio: ["pipe", "pipe", "ignore"], detached: true });
   const ended = new Promise<number | null>((done) => holder.on("close", done));
   const held = await new Promise<boolean>((done, fail) => {
-    holder.stdout.once("data", () => done(true));
-    holder.on("error", (error) => fail(new Error(`cannot lock ${file}: ${error.message}`)));
+    holder.stdout.once("data", () => {
+      done(true);
+    });
+    holder.on("error", (error) => {
+      fail(new Error(`cannot lock ${file}: ${error.message}`));
+    });
     holder.on("close", (code) => {
       if (code === TAKEN) done(false);
       else fail(new Error(`cannot lock ${file}: flock ended with exit code ${code ?? "none"}`));

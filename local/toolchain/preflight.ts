@@ -51,7 +51,7 @@ export async function preflight(needs: Needs): Promise<Fault[]> {
   }
   const faults = [
     ...rootFaults(),
-    ...(await commandFaults()),
+    ...commandFaults(),
     ...(needs.go ? await goFaults() : []),
     ...sizeFaults(needs),
     ...cgroupFaults(),
@@ -124,7 +124,7 @@ function rootFaults(): Fault[] {
   return [{ what, remedy: `run make local as root (sudo -E make local), ${elsewhere}` }];
 }
 
-async function commandFaults(): Promise<Fault[]> {
+function commandFaults(): Fault[] {
   const path = process.env["PATH"]?.split(":") ?? [];
   return Object.entries(commands)
     .filter(([command]) => !path.some((folder) => isProgram(`${folder}/${command}`)))

@@ -73,7 +73,9 @@ export async function run(
   };
   const { stdin, stdout, stderr } = child;
   if (stdin !== null) {
-    stdin.on("error", (error) => keep(`(standard input closed early: ${error.message})`));
+    stdin.on("error", (error) => {
+      keep(`(standard input closed early: ${error.message})`);
+    });
     stdin.end(options.input);
   }
   if (stdout !== null) {
@@ -84,12 +86,20 @@ export async function run(
   }
   if (stderr !== null) createInterface({ input: stderr }).on("line", keep);
   const ended = await new Promise<{ code?: number; reason?: string }>((done) => {
-    child.on("error", (error) => done({ reason: error.message }));
-    child.on("close", (code, signal) =>
-      done(code === null ? { reason: `ended by ${signal ?? "a signal"}` } : { code }),
-    );
+    child.on("error", (error) => {
+      done({ reason: error.message });
+    });
+    child.on("close", (code, signal) => {
+      done(code === null ? { reason: `ended by ${signal ?? "a signal"}` } : { code });
+    });
   });
-  await new Promise<void>((done) => (log === undefined ? done() : log.end(() => done())));
+  await new Promise<void>((done) =>
+    log === undefined
+      ? done()
+      : log.end(() => {
+          done();
+        }),
+  );
   if (ended.code !== 0) throw new CommandError(words, options, ended, tail);
   return output.join("\n");
 }
