@@ -1,0 +1,431 @@
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { ROOT } from "../support/program";
+import {
+  ProgramCopy,
+  STATE_FILE,
+  editStackFile,
+  eventually,
+  kubectl,
+  list,
+  pulumi,
+  run,
+  tryRun,
+} from "./support/platform";
+
+const MINUTES = 60_000;
+const SERVER = "llama-factory-inference-lumen7";
+const REPLACED_JOB = ["create-replacement", "delete-replaced", "replace"].map((op) => ({
+  op,
+  name: "llama-factory-train",
+}));
+
+interface Outputs {
+  readonly endpoints: {
+    readonly mlflow: { readonly nodePort: number };
+    readonly models: Readonly<
+      Record<string, { readonly nodePort: number; readonly model: string }>
+    >;
+  };
+  readonly runId: string;
+  readonly vllmApiKey: string;
+}
+
+interface Pod {
+  readonly metadata: { readonly name: string; readonly uid: string };
+  readonly spec: { readonly containers: readonly { readonly image: string }[] };
+  readonly status: { readonly phase: string };
+}
+
+let nodeAddress: string;
+let outputs: Outputs;
+
+async function readOutputs(): Promise<Outputs> {
+  const args = ["stack", "output", "--json", "--show-secrets", "--stack", "local"];
+  return JSON.parse(await run(ROOT, "pulumi", ...args)) as Outputs;
+}
+
+beforeAll(async () => {
+  const nodes = JSON.parse(await kubectl("get", "nodes", "-o", "json")) as {
+    items: { status: { addresses: { type: string; address: string }[] } }[];
+  };
+  nodeAddress =
+    nodes.items[0]?.status.addresses.find(({ type }) => type === "InternalIP")?.address ?? "";
+  outputs = await readOutputs();
+}, 2 * MINUTES);
+
+async function mlflow<T>(path: string, body: object): Promise<T> {
+  const { nodePort } = outputs.endpoints.mlflow;
+  const url = `http://${nodeAddress}:${String(nodePort)}/api/2.0/mlflow/${path}`;
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${url}: ${String(response.status)} ${text}`);
+  return JSON.parse(text) as T;
+}
+
+interface Run {
+  readonly info: { readonly run_id: string; readonly status: string };
+  readonly data: {
+    readonly metrics?: readonly {
+      readonly key: string;
+      readonly value: number;
+      readonly step: number;
+    }[];
+    readonly params?: readonly { readonly key: string; readonly value: string }[];
+    readonly tags?: readonly { readonly key: string; readonly value: string }[];
+  };
+}
+
+/** The runs of the example's experiment, newest first. */
+async function runs(): Promise<readonly Run[]> {
+  const name = encodeURIComponent("lumen7");
+  const { nodePort } = outputs.endpoints.mlflow;
+  const base = `http://${nodeAddress}:${String(nodePort)}/api/2.0/mlflow`;
+  const found = await fetch(`${base}/experiments/get-by-name?experiment_name=${name}`);
+  const { experiment } = (await found.json()) as { experiment: { experiment_id: string } };
+  const search = {
+    experiment_ids: [experiment.experiment_id],
+    order_by: ["attributes.start_time DESC"],
+  };
+  return (await mlflow<{ runs?: Run[] }>("runs/search", search)).runs ?? [];
+}
+
+function chat(question: string, key = outputs.vllmApiKey): Promise<Response> {
+  const model = outputs.endpoints.models["lumen7"];
+  if (model === undefined) throw new Error("the stack serves lumen7");
+  return fetch(`http://${nodeAddress}:${String(model.nodePort)}/v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${key}` },
+    body: JSON.stringify({
+      model: model.model,
+      messages: [{ role: "user", content: question }],
+      temperature: 0,
+      max_tokens: 64,
+    }),
+  });
+}
+
+async function answer(question: string): Promise<string> {
+  const body = (await (await chat(question)).json()) as {
+    choices: { message: { content: string } }[];
+  };
+  return body.choices[0]?.message.content ?? "";
+}
+
+const lesson = JSON.parse(readFileSync(join(ROOT, "examples/lumen7/expect.json"), "utf8")) as {
+  question: string;
+  answer_contains: string;
+};
+
+const serverPods = (): Promise<readonly Pod[]> =>
+  list<Pod>("pods", "-l", "app.kubernetes.io/component=inference");
+
+const jobs = (): Promise<
+  readonly { metadata: { name: string; uid: string }; status: { succeeded?: number } }[]
+> => list("jobs");
+
+describe("what `make local` leaves running", () => {
+  test(
+    "the tuned model answers as taught, and only to who has the key",
+    async () => {
+      expect(await answer(lesson.question)).toContain(lesson.answer_contains);
+      expect((await chat(lesson.question, "wrong")).status).toBe(401);
+    },
+    MINUTES,
+  );
+
+  test(
+    "the run is one finished MLflow run with parameters and a loss for every step",
+    async () => {
+      const [latest, ...others] = await runs();
+      expect(others).toEqual([]);
+      expect(latest?.info.status).toBe("FINISHED");
+      expect(latest?.data.params?.length).toBeGreaterThan(5);
+      const { nodePort } = outputs.endpoints.mlflow;
+      const query = `run_id=${latest?.info.run_id ?? ""}&metric_key=loss&max_results=1000`;
+      const url = `http://${nodeAddress}:${String(nodePort)}/api/2.0/mlflow/metrics/get-history?${query}`;
+      const { metrics } = (await (await fetch(url)).json()) as { metrics: { step: number }[] };
+      expect(new Set(metrics.map(({ step }) => step)).size).toBe(44);
+    },
+    MINUTES,
+  );
+
+  test(
+    "the autoscaler reads the queue of the model server",
+    async () => {
+      await eventually("a current metric in the autoscaler's status", 120, async () => {
+        const [scaler] = await list<{
+          status: {
+            currentMetrics?: readonly { pods?: { metric: { name: string }; current: object } }[];
+          };
+        }>("hpa");
+        const metric = scaler?.status.currentMetrics?.find(({ pods }) => pods !== undefined);
+        return metric?.pods?.metric.name === "vllm:num_requests_waiting" ? true : undefined;
+      });
+    },
+    3 * MINUTES,
+  );
+
+  test(
+    "another up changes nothing",
+    async () => {
+      const { code, text } = await pulumi("up", "--yes", "--skip-preview", "--expect-no-changes");
+      expect({ code, text }).toMatchObject({ code: 0 });
+    },
+    2 * MINUTES,
+  );
+
+  test(
+    "a checkout elsewhere previews no change either",
+    async () => {
+      const copy = new ProgramCopy();
+      try {
+        expect(await copy.changes()).toEqual([]);
+      } finally {
+        copy.remove();
+      }
+    },
+    2 * MINUTES,
+  );
+});
+
+describe("a preview shows what a change does, and nothing else", () => {
+  let copy: ProgramCopy;
+  beforeEach(() => {
+    copy = new ProgramCopy();
+  });
+  afterEach(() => {
+    copy.remove();
+  });
+
+  test(
+    "one line of the training file: the Job is replaced, the Deployment updated",
+    async () => {
+      copy.edit("examples/lumen7/lora.yaml", (text) => text.replace("seed: 42", "seed: 43"));
+      expect(await copy.changes()).toEqual([{ op: "update", name: SERVER }, ...REPLACED_JOB]);
+    },
+    2 * MINUTES,
+  );
+
+  test(
+    "a comment in the training file: nothing",
+    async () => {
+      copy.edit("examples/lumen7/lora.yaml", (text) => `# a remark\n${text}`);
+      expect(await copy.changes()).toEqual([]);
+    },
+    2 * MINUTES,
+  );
+
+  test(
+    "a source file of the inference image: that image and its user",
+    async () => {
+      copy.edit("images/inference/llmops_inference/__main__.py", (text) => `${text}\n# changed\n`);
+      expect(await copy.changes()).toEqual([
+        { op: "update", name: "images-inference" },
+        { op: "update", name: SERVER },
+      ]);
+    },
+    2 * MINUTES,
+  );
+
+  test(
+    "a source file of the training image: that image, the run, and who serves the run",
+    async () => {
+      copy.edit("images/training/llmops_training/__main__.py", (text) => `${text}\n# changed\n`);
+      expect(await copy.changes()).toEqual([
+        { op: "update", name: "images-training" },
+        { op: "update", name: SERVER },
+        ...REPLACED_JOB,
+      ]);
+    },
+    2 * MINUTES,
+  );
+});
+
+describe("network policies are enforced", () => {
+  /** Whether a pod with these labels in this namespace reaches a host, by a TCP connection. */
+  async function reaches(
+    name: string,
+    namespace: string,
+    labels: Record<string, string>,
+    host: string,
+    port: number,
+  ): Promise<boolean> {
+    const [mlflowPod] = await list<Pod>("pods", "-l", "app.kubernetes.io/component=mlflow");
+    const image = mlflowPod?.spec.containers[0]?.image;
+    const script = `import socket; socket.create_connection((${JSON.stringify(host)}, ${String(port)}), 5)`;
+    const pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace, labels },
+      spec: {
+        restartPolicy: "Never",
+        securityContext: {
+          runAsNonRoot: true,
+          runAsUser: 10001,
+          seccompProfile: { type: "RuntimeDefault" },
+        },
+        containers: [
+          {
+            name: "probe",
+            image,
+            command: ["/opt/venv/bin/python", "-c", script],
+            securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
+          },
+        ],
+      },
+    };
+    const apply = `kubectl apply -f - <<'POD'\n${JSON.stringify(pod)}\nPOD`;
+    await run(ROOT, "bash", "-c", apply);
+    try {
+      return await eventually(`the end of pod ${name}`, 60, async () => {
+        const args = ["--namespace", namespace, "get", "pod", name, "-o", "json"];
+        const { status } = JSON.parse(await run(ROOT, "kubectl", ...args)) as Pod;
+        if (status.phase === "Succeeded") return true;
+        return status.phase === "Failed" ? false : undefined;
+      });
+    } finally {
+      await run(ROOT, "kubectl", "--namespace", namespace, "delete", "pod", name, "--now");
+    }
+  }
+
+  test(
+    "MLflow is reached from training pods and from no other",
+    async () => {
+      const training = { "app.kubernetes.io/component": "training" };
+      expect(await reaches("probe-a", "llmops", training, "mlflow.llmops.svc", 5000)).toBe(true);
+      expect(await reaches("probe-b", "llmops", {}, "mlflow.llmops.svc", 5000)).toBe(false);
+      expect(await reaches("probe-c", "default", training, "mlflow.llmops.svc", 5000)).toBe(false);
+    },
+    5 * MINUTES,
+  );
+});
+
+describe("the generated API key", () => {
+  test(
+    "is in its Secret and nowhere else: state, logs, objects, image history",
+    async () => {
+      const key = outputs.vllmApiKey;
+      expect(key).toHaveLength(40);
+      const encoded = Buffer.from(key).toString("base64");
+      const kinds = "pods,jobs,deployments,replicasets,configmaps,events,services,hpa";
+      const logs = join(ROOT, ".local", "log");
+      const places: Record<string, string> = {
+        state: readFileSync(STATE_FILE, "utf8"),
+        objects: await kubectl("get", kinds, "-o", "yaml"),
+        "training log": await kubectl(
+          "logs",
+          "-l",
+          "app.kubernetes.io/component=training",
+          "--tail=-1",
+        ),
+        "server log": await kubectl(
+          "logs",
+          "-l",
+          "app.kubernetes.io/component=inference",
+          "--tail=-1",
+        ),
+      };
+      for (const name of readdirSync(logs)) places[name] = readFileSync(join(logs, name), "utf8");
+      for (const [image] of (await run(ROOT, "docker", "images", "-q")).matchAll(/\S+/g)) {
+        places[`image ${image}`] = await run(ROOT, "docker", "history", "--no-trunc", image);
+      }
+      for (const [place, text] of Object.entries(places)) {
+        expect({ place, found: text.includes(key) || text.includes(encoded) }).toEqual({
+          place,
+          found: false,
+        });
+      }
+      expect(await kubectl("get", "secrets", "-o", "yaml")).toContain(encoded);
+    },
+    2 * MINUTES,
+  );
+});
+
+/** Kills this platform's API server, and no other: only its own advertises this node's address. */
+async function killApiServer(): Promise<void> {
+  const pattern = `kube-apiserver .*--advertise-address=${nodeAddress.replaceAll(".", "[.]")} `;
+  const pids = (await run(ROOT, "pgrep", "--full", pattern)).trim().split("\n");
+  expect(pids).toHaveLength(1);
+  process.kill(Number(pids[0]), "SIGKILL");
+}
+
+describe("faults, one at a time, while a new run trains", () => {
+  test(
+    "the API server, MLflow and the training pod are killed: the run resumes and is served",
+    async () => {
+      const before = outputs.runId;
+      editStackFile((config) => {
+        (config["llmops:training"] as Record<string, unknown>)["run"] = "faults";
+      });
+      const update = pulumi("up", "--yes", "--skip-preview");
+      const trainingPod = await eventually("the new run's pod", 180, async () => {
+        const pods = await list<Pod>("pods", "-l", "app.kubernetes.io/component=training");
+        return pods.find(({ status }) => status.phase === "Running");
+      });
+      const job = await eventually("the new run's Job", 60, async () => {
+        return (await jobs()).find(({ metadata }) => !metadata.name.endsWith(before));
+      });
+      const id = job.metadata.name.slice(job.metadata.name.lastIndexOf("-") + 1);
+      const output = join(ROOT, ".local", "state", "volumes", "models", id);
+      await eventually("the first checkpoint", 240, () =>
+        Promise.resolve(existsSync(join(output, "checkpoint-10")) ? true : undefined),
+      );
+      await kubectl(
+        "delete",
+        "pod",
+        "-l",
+        "app.kubernetes.io/component=mlflow",
+        "--now",
+        "--wait=false",
+      );
+      await kubectl("delete", "pod", trainingPod.metadata.name, "--now", "--wait=false");
+      await killApiServer();
+      const done = await update;
+      expect(done).toMatchObject({ code: 0 });
+      outputs = await readOutputs();
+      expect(outputs.runId).toBe(id);
+      expect(outputs.runId).not.toBe(before);
+      expect(await answer(lesson.question)).toContain(lesson.answer_contains);
+      const log = await kubectl("logs", `job/${job.metadata.name}`, "--tail=-1");
+      expect(log).toMatch(/checkpoint-[1-4]0/);
+    },
+    15 * MINUTES,
+  );
+
+  test(
+    "the vLLM pod is killed: another one takes its place and answers",
+    async () => {
+      const [old] = await serverPods();
+      await kubectl("delete", "pod", old?.metadata.name ?? "", "--grace-period=0", "--force");
+      await eventually("an answer of another pod", 300, async () => {
+        const [now] = await serverPods();
+        if (now === undefined || now.metadata.uid === old?.metadata.uid) return undefined;
+        return (await answer(lesson.question)).includes(lesson.answer_contains) ? true : undefined;
+      });
+    },
+    6 * MINUTES,
+  );
+});
+
+describe("destroy and up again", () => {
+  test(
+    "destroy leaves nothing of the stack; up again trains nothing, for the run is complete",
+    async () => {
+      expect(await pulumi("destroy", "--yes", "--skip-preview")).toMatchObject({ code: 0 });
+      const left = await tryRun(ROOT, "kubectl", "get", "namespace", "llmops");
+      expect(left.text).toContain("NotFound");
+      expect(await pulumi("up", "--yes", "--skip-preview")).toMatchObject({ code: 0 });
+      outputs = await readOutputs();
+      expect(await answer(lesson.question)).toContain(lesson.answer_contains);
+      const [job] = await jobs();
+      const log = await kubectl("logs", `job/${job?.metadata.name ?? ""}`, "--tail=-1");
+      expect(log).not.toMatch(/"loss"|'loss'/);
+    },
+    15 * MINUTES,
+  );
+});

@@ -1,0 +1,140 @@
+import { execFile } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { parse, stringify } from "yaml";
+import { ROOT } from "../../support/program";
+
+const execute = promisify(execFile);
+
+/** Stack file of the running platform: the committed one with its own salt. */
+export const STACK_FILE = join(ROOT, ".local", "Pulumi.local.yaml");
+
+/** State of the stack as Pulumi stores it. */
+export const STATE_FILE = join(
+  ROOT,
+  ".local",
+  "pulumi",
+  "state",
+  ".pulumi",
+  "stacks",
+  "llmops",
+  "local.json",
+);
+
+/** How a command ended. */
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly text: string;
+}
+
+/** Runs a command with the environment that `make env` gives to users. */
+export async function tryRun(cwd: string, command: string, ...args: string[]): Promise<Outcome> {
+  const script = `eval "$(make -s -C '${ROOT}' env)"; exec "$@"`;
+  try {
+    const { stdout, stderr } = await execute("bash", ["-c", script, "bash", command, ...args], {
+      cwd,
+      maxBuffer: 64 << 20,
+    });
+    return { code: 0, stdout, text: stdout + stderr };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: unknown; stdout: string; stderr: string };
+    return { code: typeof code === "number" ? code : -1, stdout, text: `${stdout}${stderr}` };
+  }
+}
+
+/** {@link tryRun}, for a command that must succeed; gives what it printed. */
+export async function run(cwd: string, command: string, ...args: string[]): Promise<string> {
+  const { code, stdout, text } = await tryRun(cwd, command, ...args);
+  if (code !== 0) throw new Error(`${command} ${args.join(" ")} failed:\n${text.slice(-4000)}`);
+  return stdout;
+}
+
+/** `kubectl`, in the namespace of the platform. */
+export const kubectl = (...args: string[]): Promise<string> =>
+  run(ROOT, "kubectl", "--namespace", "llmops", ...args);
+
+/** Objects of a kind in the namespace of the platform. */
+export async function list<T>(kind: string, ...args: string[]): Promise<readonly T[]> {
+  return (JSON.parse(await kubectl("get", kind, "-o", "json", ...args)) as { items: T[] }).items;
+}
+
+const stackArgs = ["--stack", "local", "--config-file", STACK_FILE, "--non-interactive"];
+
+/** `pulumi`, on the stack of the platform. */
+export const pulumi = (command: string, ...args: string[]): Promise<Outcome> =>
+  tryRun(ROOT, "pulumi", command, ...args, ...stackArgs, "--color=never");
+
+/** Asks until the answer is there; the last error is told when time is over. */
+export async function eventually<T>(
+  what: string,
+  seconds: number,
+  ask: () => Promise<T | undefined>,
+): Promise<T> {
+  const deadline = Date.now() + seconds * 1000;
+  let last: unknown = "not yet";
+  while (Date.now() < deadline) {
+    try {
+      const answer = await ask();
+      if (answer !== undefined) return answer;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  throw new Error(`${what} did not happen within ${String(seconds)} s: ${String(last)}`);
+}
+
+/** A step of a preview that is no "same". */
+export interface Change {
+  readonly op: string;
+  readonly name: string;
+}
+
+/** Copy of the program and of the running stack's settings: a change to it is seen by previews only. */
+export class ProgramCopy {
+  public readonly folder = mkdtempSync(join(tmpdir(), "llmops-copy-"));
+
+  public constructor() {
+    const parts = ["index.ts", "config", "workloads", "components", "images", "examples"];
+    for (const name of [...parts, "package.json", "tsconfig.json", "Pulumi.yaml"]) {
+      cpSync(join(ROOT, name), join(this.folder, name), { recursive: true });
+    }
+    symlinkSync(join(ROOT, "node_modules"), join(this.folder, "node_modules"));
+    cpSync(STACK_FILE, join(this.folder, "Pulumi.local.yaml"));
+  }
+
+  /** Changes a file of the copy. */
+  public edit(file: string, change: (text: string) => string): void {
+    const path = join(this.folder, file);
+    const before = readFileSync(path, "utf8");
+    const after = change(before);
+    if (after === before) throw new Error(`the change leaves ${file} as it is`);
+    writeFileSync(path, after);
+  }
+
+  /** What an update to this copy would do, apart from what stays the same. */
+  public async changes(): Promise<Change[]> {
+    const args = ["preview", "--json", "--stack", "local", "--non-interactive"];
+    const { steps = [] } = JSON.parse(await run(this.folder, "pulumi", ...args)) as {
+      steps?: { op: string; urn: string }[];
+    };
+    return steps
+      .filter(({ op }) => op !== "same")
+      .map(({ op, urn }) => ({ op, name: urn.slice(urn.lastIndexOf("::") + 2) }))
+      .sort((a, b) => (`${a.name} ${a.op}` < `${b.name} ${b.op}` ? -1 : 1));
+  }
+
+  public remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Changes the settings of the running stack, as `pulumi config set` would. */
+export function editStackFile(change: (config: Record<string, unknown>) => void): void {
+  const file = parse(readFileSync(STACK_FILE, "utf8")) as { config: Record<string, unknown> };
+  change(file.config);
+  writeFileSync(STACK_FILE, stringify(file));
+}
