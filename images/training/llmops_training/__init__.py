@@ -1,1 +1,1 @@
-"""placeholder"""
+"""Entry point of the training image: train with LLaMA-Factory, report to MLflow, merge."""

@@ -1,0 +1,97 @@
+"""The commands of the training image.
+
+train FILE   train, merge, report; a run that is complete ends at once, an interrupted one resumes
+report FILE  send MLflow what it missed
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from llmops_training import completion
+from llmops_training.checkpoints import set_aside_broken
+from llmops_training.merge import merge
+from llmops_training.process import (
+    ProcessRunner,
+    Stopped,
+    TrainerFailed,
+    llamafactory,
+    trainer_environment,
+)
+from llmops_training.run import TrainingRun, UsageError, load_run
+from llmops_training.tracking import Reporter
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 60.0
+FLUSH_VARIABLE = "LLMOPS_FLUSH_SECONDS"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command and gives the exit code."""
+    logging.basicConfig(level=logging.INFO, format="llmops: %(message)s")
+    parser = argparse.ArgumentParser(prog="llmops_training")
+    parser.add_argument("command", choices=["train", "report"])
+    parser.add_argument("file", type=Path, help="LLaMA-Factory training file")
+    options = parser.parse_args(arguments)
+    try:
+        run = load_run(options.file, os.environ)
+        if options.command == "report":
+            return report(run, os.environ)
+        train(run, os.environ)
+    except UsageError as error:
+        log.error("%s", error)
+        return 2
+    except Stopped as stop:
+        log.error("%s; the next try resumes from the last checkpoint", stop)
+        return stop.code
+    except TrainerFailed as failure:
+        log.error("%s", failure)
+        return failure.code
+    return 0
+
+
+def train(run: TrainingRun, env: Mapping[str, str]) -> None:
+    """Brings a run to its end, from wherever it stands."""
+    if completion.is_complete(run):
+        log.info("run %s is complete: %s", run.run_id, run.model_path)
+        return
+    run.output.mkdir(parents=True, exist_ok=True)
+    runner = ProcessRunner()
+    runner.listen()
+    child_env = trainer_environment(env)
+    with contextlib.ExitStack() as stack:
+        reporter: Reporter | None = None
+        if run.tracking is not None:
+            reporter = stack.enter_context(Reporter(run, run.tracking))
+        if not completion.is_trained(run):
+            resumed = set_aside_broken(run.output)
+            log.info("resume from %s" if resumed else "start from the beginning%s", resumed or "")
+            runner.run(llamafactory("train", run.config_file), child_env)
+            completion.mark_trained(run)
+        if run.merge and run.trains_adapter:
+            merge(run, runner, child_env)
+        if reporter is not None:
+            reporter.finish("FINISHED", seconds=flush_seconds(env))
+        runner.raise_if_stopped()
+    completion.mark_complete(run)
+    log.info("run %s is complete: %s", run.run_id, run.model_path)
+
+
+def report(run: TrainingRun, env: Mapping[str, str]) -> int:
+    """Sends MLflow what an earlier run could not."""
+    if run.tracking is None:
+        raise UsageError("MLFLOW_TRACKING_URI is not set: there is nowhere to report to")
+    status = "FINISHED" if completion.is_trained(run) else "FAILED"
+    with Reporter(run, run.tracking) as reporter:
+        return 0 if reporter.finish(status, seconds=flush_seconds(env)) else 1
+
+
+def flush_seconds(env: Mapping[str, str]) -> float:
+    """How long the end of a run waits for MLflow."""
+    return float(env.get(FLUSH_VARIABLE, FLUSH_SECONDS))

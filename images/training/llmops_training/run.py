@@ -1,0 +1,78 @@
+"""What is to be trained: the training file and the environment that the platform sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ADAPTER_TYPES = ("lora", "oft")
+
+
+class UsageError(Exception):
+    """The caller's mistake, said in one sentence."""
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where metrics go."""
+
+    uri: str
+    experiment: str
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One run: its file, its folder, and what is done with the result."""
+
+    run_id: str
+    name: str
+    config_file: Path
+    config: Mapping[str, Any]
+    output: Path
+    merge: bool
+    tags: Mapping[str, str]
+    tracking: Tracking | None
+
+    @property
+    def trains_adapter(self) -> bool:
+        """Whether training ends with an adapter beside the base model."""
+        return self.config.get("finetuning_type", "lora") in ADAPTER_TYPES
+
+    @property
+    def model_path(self) -> Path:
+        """The folder that holds the result."""
+        return self.output / "merged" if self.merge and self.trains_adapter else self.output
+
+
+def load_run(config_file: Path, env: Mapping[str, str]) -> TrainingRun:
+    """Reads a training file and the environment."""
+    try:
+        config = yaml.safe_load(config_file.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"cannot read the training file {config_file}: {error}") from error
+    if not isinstance(config, dict):
+        raise UsageError(f"the training file {config_file} is not a list of keys and values")
+    if not config.get("output_dir"):
+        raise UsageError(f"the training file {config_file} does not set output_dir")
+    output = Path(config["output_dir"])
+    run_id = env.get("RUN_ID") or output.name
+    uri = env.get("MLFLOW_TRACKING_URI", "")
+    optional_tags = {
+        "llmops.model": env.get("MODEL_NAME"),
+        "llmops.code_version": env.get("LLMOPS_CODE_VERSION"),
+        "llmops.image": env.get("LLMOPS_IMAGE"),
+    }
+    return TrainingRun(
+        run_id=run_id,
+        name=env.get("RUN_NAME") or run_id,
+        config_file=config_file,
+        config=config,
+        output=output,
+        merge=env.get("LLMOPS_MERGE", "false") == "true",
+        tags={"llmops.run_id": run_id} | {key: tag for key, tag in optional_tags.items() if tag},
+        tracking=Tracking(uri, env.get("MLFLOW_EXPERIMENT_NAME") or "Default") if uri else None,
+    )

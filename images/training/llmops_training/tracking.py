@@ -1,0 +1,228 @@
+"""Reports a run to MLflow from outside the trainer, and never stands in its way.
+
+The trainer's own `trainer_log.jsonl` on the output volume is the queue: it is written whether or
+not MLflow answers, and `mlflow_run.json` beside it says how far it has been reported. A background
+thread follows it; when MLflow is away the thread waits and catches up later, also after a restart.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from llmops_training.files import read_json, write_json
+from llmops_training.mlflow_client import MlflowRun, Point
+from llmops_training.process import Stopped
+from llmops_training.run import Tracking, TrainingRun
+
+log = logging.getLogger(__name__)
+
+STATE_FILE = "mlflow_run.json"
+BATCH = 500
+# trainer_log.jsonl's name for a value -> MLflow's.
+METRICS = {
+    "loss": "loss",
+    "eval_loss": "eval_loss",
+    "predict_loss": "predict_loss",
+    "reward": "reward",
+    "accuracy": "accuracy",
+    "lr": "learning_rate",
+    "epoch": "epoch",
+    "throughput": "throughput",
+}
+ARTIFACTS = {
+    "": (
+        "*_results.json",
+        "trainer_log.jsonl",
+        "trainer_state.json",
+        "training_*.png",
+        "merge_config.yaml",
+    ),
+    "adapter": ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"),
+}
+
+
+@dataclass
+class State:
+    """How far a run has been reported."""
+
+    mlflow_run: str = ""
+    described: bool = False
+    lines: int = 0
+    artifacts: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def load(path: Path) -> State:
+        """The kept state, or a new one."""
+        kept = read_json(path)
+        if not isinstance(kept, dict):
+            return State()
+        return State(
+            str(kept.get("runId", "")),
+            bool(kept.get("described", False)),
+            int(kept.get("reportedLines", 0)),
+            list(kept.get("artifacts", [])),
+        )
+
+    def save(self, path: Path) -> None:
+        """Keeps the state for the next start."""
+        content = {
+            "runId": self.mlflow_run,
+            "described": self.described,
+            "reportedLines": self.lines,
+            "artifacts": self.artifacts,
+        }
+        write_json(path, content)
+
+
+class Reporter:
+    """Follows one run. Use as a context manager around the training."""
+
+    def __init__(
+        self, run: TrainingRun, tracking: Tracking, *, poll: float = 2.0, longest_pause: float = 30.0
+    ) -> None:
+        self._run = run
+        self._tracking = tracking
+        self._poll = poll
+        self._longest_pause = longest_pause
+        self._state_file = run.output / STATE_FILE
+        self._state = State.load(self._state_file)
+        self._client: MlflowRun | None = None
+        self._wake = threading.Event()
+        self._done = threading.Event()
+        self._ending: str | None = None
+        self._give_up = float("inf")
+        self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
+
+    def __enter__(self) -> Reporter:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.finish("KILLED" if isinstance(error, Stopped) else "FAILED", seconds=10)
+
+    def finish(self, status: str, *, seconds: float) -> bool:
+        """Reports what is left and ends the MLflow run; gives up after `seconds`."""
+        self._give_up = time.monotonic() + seconds
+        self._ending = status
+        self._wake.set()
+        if self._done.wait(seconds):
+            return True
+        log.warning(
+            "MLflow at %s did not take all of run %s within %.0f s; training is not affected. "
+            "Nothing is lost: %s keeps it. Send it later with: python -m llmops_training report %s",
+            self._tracking.uri,
+            self._run.run_id,
+            seconds,
+            self._run.output / "trainer_log.jsonl",
+            self._run.config_file,
+        )
+        return False
+
+    def _follow(self) -> None:
+        pause = self._poll
+        failing = False
+        while time.monotonic() < self._give_up:
+            ending = self._ending
+            try:
+                self._report(ending)
+                if failing:
+                    log.info("MLflow answers again")
+                failing, pause = False, self._poll
+            except Exception as error:  # noqa: BLE001 - whatever fails here, the training goes on
+                if not failing:
+                    log.warning("MLflow does not take the report, trying on: %s", first_line(error))
+                failing, pause = True, min(pause * 2, self._longest_pause)
+                if self._ending is not None:
+                    pause = self._poll
+            else:
+                if ending is not None:
+                    self._done.set()
+                    return
+            self._wake.wait(pause)
+            self._wake.clear()
+
+    def _report(self, ending: str | None) -> None:
+        client = self._connect()
+        if not self._state.described:
+            client.describe(self._run.config, self._run.tags)
+            self._state.described = True
+            self._save()
+        while points := self._next_points():
+            client.log_points([point for line in points for point in line])
+            self._state.lines += len(points)
+            self._save()
+        if ending is None:
+            return
+        if ending == "FINISHED":
+            self._upload(client)
+        client.end(ending)
+
+    def _connect(self) -> MlflowRun:
+        if self._client is None:
+            client = MlflowRun.open(
+                self._tracking, self._run.run_id, self._run.name, self._state.mlflow_run
+            )
+            if client.id != self._state.mlflow_run:
+                self._state = State(client.id)
+                self._save()
+            self._client = client
+            log.info("reporting to MLflow run %s", client.id)
+        return self._client
+
+    def _next_points(self) -> list[list[Point]]:
+        """The points of each whole line of the trainer's log that is not reported yet."""
+        try:
+            text = (self._run.output / "trainer_log.jsonl").read_text()
+        except FileNotFoundError:
+            return []
+        whole = text[: text.rfind("\n") + 1].splitlines()
+        return [read_points(line) for line in whole[self._state.lines :][:BATCH]]
+
+    def _upload(self, client: MlflowRun) -> None:
+        for folder, patterns in ARTIFACTS.items():
+            for pattern in patterns:
+                for file in sorted(self._run.output.glob(pattern)):
+                    self._upload_once(client, file, folder)
+        self._upload_once(client, self._run.config_file, "")
+
+    def _upload_once(self, client: MlflowRun, file: Path, folder: str) -> None:
+        name = f"{folder}/{file.name}".lstrip("/")
+        if name not in self._state.artifacts:
+            client.log_artifact(file, folder)
+            self._state.artifacts.append(name)
+            self._save()
+
+    def _save(self) -> None:
+        self._state.save(self._state_file)
+
+
+def read_points(line: str) -> list[Point]:
+    """The metrics in one line of the trainer's log; a spoilt line holds none."""
+    try:
+        record: dict[str, Any] = json.loads(line)
+        step = int(record["current_steps"])
+    except (ValueError, KeyError, TypeError):
+        return []
+    return [
+        Point(name, float(record[key]), step)
+        for key, name in METRICS.items()
+        if isinstance(record.get(key), int | float)
+    ]
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, short."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
