@@ -2,6 +2,7 @@ import type {
   V1IPBlock,
   V1Namespace,
   V1NetworkPolicy,
+  V1NetworkPolicyIngressRule,
   V1NetworkPolicyPeer,
   V1NetworkPolicyPort,
   V1Pod,
@@ -96,9 +97,9 @@ function rulesFor(
   if (applying.length === 0) return undefined;
   const rules = applying.flatMap(({ spec }) => {
     if (direction === "Ingress") {
-      return (spec?.ingress ?? []).flatMap(({ _from, ports }) =>
-        peersOf(_from, "saddr", namespace ?? "", scope).flatMap((peer) =>
-          portMatches(ports, () => [{ match: peer.match, pod: target.pod }], peer.match),
+      return (spec?.ingress ?? []).flatMap((rule) =>
+        peersOf(sourcesOf(rule), "saddr", namespace ?? "", scope).flatMap((peer) =>
+          portMatches(rule.ports, () => [{ match: peer.match, pod: target.pod }], peer.match),
         ),
       );
     }
@@ -111,6 +112,13 @@ function rulesFor(
     );
   });
   return [...new Set(rules)];
+}
+
+/** The client calls the field `_from` in what it lists and, as the API does, `from` in what it watches. */
+function sourcesOf(
+  rule: V1NetworkPolicyIngressRule & { readonly from?: V1NetworkPolicyPeer[] },
+): V1NetworkPolicyPeer[] | undefined {
+  return rule._from ?? rule.from;
 }
 
 function directionsOf(spec: V1NetworkPolicy["spec"]): Direction[] {
