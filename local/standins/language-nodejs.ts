@@ -92,7 +92,9 @@ async function runProgram(request: rpc.RunRequest): Promise<rpc.RunResponse> {
   try {
     runner = createRequire(join(folder, "package.json")).resolve("@pulumi/pulumi/cmd/run");
   } catch (error) {
-    response.setError(`the Pulumi SDK is not installed in ${folder}; run npm ci (${String(error)})`);
+    response.setError(
+      `the Pulumi SDK is not installed in ${folder}; run npm ci (${String(error)})`,
+    );
     return response;
   }
   const code = await run(

@@ -174,7 +174,12 @@ function checkArgs(request: rpc.CheckRequest): CheckArgs {
 }
 
 function handlers(provider: Provider, name: string, engine: Engine) {
-  const existing = (id: string, request: { getUrn(): string }, state?: Struct, inputs?: Struct) => ({
+  const existing = (
+    id: string,
+    request: { getUrn(): string },
+    state?: Struct,
+    inputs?: Struct,
+  ) => ({
     ...targetOf(request),
     id,
     state: fromStruct(state),
@@ -279,10 +284,6 @@ function handlers(provider: Provider, name: string, engine: Engine) {
 /** Serves a stand-in provider to the engine that started this process. */
 export function serveProvider(name: string, provider: Provider, engine: Engine): Promise<void> {
   return servePlugin(engine, (server) => {
-    addService(
-      server,
-      providergrpc.ResourceProviderService,
-      handlers(provider, name, engine),
-    );
+    addService(server, providergrpc.ResourceProviderService, handlers(provider, name, engine));
   });
 }

@@ -123,7 +123,9 @@ function lengthFailures(type: string, inputs: Props): { property: string; reason
   }
   const least = Object.keys(sets).reduce((sum, set) => sum + Number(inputs[`min${set}`] ?? 0), 1);
   const enough = Number.isInteger(length) && Number(length) >= Math.max(1, least - 1);
-  return enough ? [] : [{ property, reason: `${property} must be a number that fits the minimums` }];
+  return enough
+    ? []
+    : [{ property, reason: `${property} must be a number that fits the minimums` }];
 }
 
 const random: Provider = {

@@ -1,6 +1,14 @@
 import { stat } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { isObject, isUnknown, objectAt, redact, stringAt, type Json, type Props } from "../values.ts";
+import {
+  isObject,
+  isUnknown,
+  objectAt,
+  redact,
+  stringAt,
+  type Json,
+  type Props,
+} from "../values.ts";
 import { docker, withLogin, type DockerEngine, type Login } from "./engine.ts";
 
 /** An image to build, with the defaults filled in. */

@@ -1,4 +1,3 @@
-import { setTimeout as pause } from "node:timers/promises";
 import { changesBetween } from "../diff.ts";
 import type { Engine } from "../plugin.ts";
 import { InitFailed } from "../provider.ts";
@@ -12,21 +11,18 @@ import type {
   Run,
   Target,
 } from "../provider.ts";
-import { at, hasUnknown, isUnknown, objectAt, redact, revealProps, type Props } from "../values.ts";
-import { apply, find, findRaw, idOf, keyOf, UnknownKind, validateElsewhere } from "./api.ts";
-import { ApiError, KubernetesClient, Unreachable } from "./client.ts";
+import { at, hasUnknown, objectAt, redact, revealProps, type Props } from "../values.ts";
+import { ClusterAccess } from "./access.ts";
+import { apply, find, idOf, keyOf, UnknownKind, type Apply } from "./api.ts";
+import { ApiError, type KubernetesClient } from "./client.ts";
 import { settingsDifference, settingsOf, type Settings } from "./config.ts";
-import { annotation, isBuiltIn, isClusterScoped, replacingChanges } from "./kinds.ts";
-import { chosenCluster, type Cluster } from "./kubeconfig.ts";
+import { applyOnceServed, refuseExisting } from "./creation.ts";
+import { annotation, replacingChanges } from "./kinds.ts";
 import { fieldManager, isAutonamed, withName } from "./naming.ts";
+import { dryRun, planCreation } from "./plan.ts";
 import { render, unrender } from "./render.ts";
-import { drifted, importedInputs, planned, recorded, recordedManager, withSecrets } from "./state.ts";
+import { drifted, importedInputs, recorded, recordedManager, withSecrets } from "./state.ts";
 import { awaitReady, NotReady, removeAndWait, type Wait } from "./waiting.ts";
-
-/** No usable kubeconfig: plans go on without a cluster, changes do not. */
-class NoCluster extends Error {}
-
-const kindAttempts = 6;
 
 /** Applies Kubernetes objects to an API server the way the official provider documents it. */
 export class KubernetesProvider implements Provider {
@@ -34,16 +30,16 @@ export class KubernetesProvider implements Provider {
   private readonly engine: Engine;
   private readonly stop = new AbortController();
   private settings: Settings = settingsOf({});
-  private chosen: Promise<Cluster> | undefined;
-  private client: KubernetesClient | undefined;
-  private warned = false;
+  private access: ClusterAccess;
 
   constructor(engine: Engine) {
     this.engine = engine;
+    this.access = new ClusterAccess(engine, this.settings);
   }
 
   configure(config: Props): Promise<void> {
     this.settings = settingsOf(config);
+    this.access = new ClusterAccess(this.engine, this.settings);
     return Promise.resolve();
   }
 
@@ -65,10 +61,12 @@ export class KubernetesProvider implements Provider {
     };
     const patch = typeName.endsWith("Patch") && object.kind !== typeName;
     if (patch || typeName.endsWith("List") || /^(helm|yaml|kustomize)/.test(group)) {
-      throw new Error(`the kubernetes stand-in does not do ${args.type}; it applies single objects`);
+      throw new Error(
+        `the kubernetes stand-in does not do ${args.type}; it applies single objects`,
+      );
     }
     const named = withName(object, revealProps(args.olds), args);
-    const inputs = await this.withNamespace(named);
+    const inputs = await this.access.withNamespace(named);
     const generated = at(inputs, "metadata", "generateName") !== undefined;
     const failures = generated
       ? [{ property: "metadata.generateName", reason: "server-side apply cannot generate names" }]
@@ -103,7 +101,7 @@ export class KubernetesProvider implements Provider {
     const manager = annotation(object, "patchFieldManager") ?? fieldManager(target.urn);
     return this.guarded(inputs, async () => {
       if (run.preview) {
-        const plan = await this.plan(target, object, manager, true);
+        const plan = await this.plan(object, manager, planCreation);
         const state = plan === undefined ? inputs : recorded(plan, inputs, manager);
         return { id: "", state };
       }
@@ -111,9 +109,11 @@ export class KubernetesProvider implements Provider {
         await render(this.settings.renderTo, object);
         return { id: idOf(object), state: recorded(object, inputs, manager) };
       }
-      const client = await this.connect();
-      await this.refuseExisting(client, object, manager);
-      const applied = await this.applyOnceServed(client, object, manager);
+      const client = await this.access.connect();
+      if (!this.settings.upsert) {
+        await refuseExisting(client, object, manager);
+      }
+      const applied = await applyOnceServed(client, object, this.how(object, manager));
       return this.settle(target, applied, inputs, manager, run, "created");
     });
   }
@@ -126,14 +126,14 @@ export class KubernetesProvider implements Provider {
       fieldManager(existing.urn);
     return this.guarded(news, async () => {
       if (run.preview) {
-        const plan = await this.plan(existing, object, manager, false);
+        const plan = await this.plan(object, manager, dryRun);
         return plan === undefined ? news : recorded(plan, news, manager);
       }
       if (this.settings.renderTo !== undefined) {
         await render(this.settings.renderTo, object);
         return recorded(object, news, manager);
       }
-      const client = await this.connect();
+      const client = await this.access.connect();
       const applied = await apply(client, object, this.how(object, manager));
       return (await this.settle(existing, applied, news, manager, run, "updated")).state;
     });
@@ -153,7 +153,7 @@ export class KubernetesProvider implements Provider {
     if (this.settings.renderTo !== undefined) {
       return { id: existing.id, state: existing.state, inputs: existing.inputs };
     }
-    const live = await find(await this.connect(), key);
+    const live = await find(await this.access.connect(), key);
     if (live === undefined) {
       return undefined;
     }
@@ -178,153 +178,31 @@ export class KubernetesProvider implements Provider {
       await unrender(this.settings.renderTo, object);
       return;
     }
-    const client = await this.connect();
+    const client = await this.access.connect();
     await removeAndWait(object, this.waitFor(existing.urn, client, run));
-  }
-
-  private connect(): Promise<KubernetesClient> {
-    this.chosen ??= chosenCluster(this.settings);
-    return this.chosen.then(
-      (cluster) => (this.client ??= new KubernetesClient(cluster)),
-      (error: Error) => {
-        throw new NoCluster(error.message, { cause: error });
-      },
-    );
-  }
-
-  private async withNamespace(object: Props): Promise<Props> {
-    const metadata = objectAt(object, "metadata");
-    if (metadata["namespace"] !== undefined || isUnknown(object["metadata"])) {
-      return object;
-    }
-    const { apiVersion, kind } = keyOf(object);
-    const namespaced = isBuiltIn(apiVersion)
-      ? !isClusterScoped(kind)
-      : await this.servedInNamespaces(apiVersion, kind);
-    if (!namespaced) {
-      return object;
-    }
-    const { namespace = await this.contextNamespace() } = this.settings;
-    return { ...object, metadata: { ...metadata, namespace } };
-  }
-
-  private async servedInNamespaces(apiVersion: string, kind: string): Promise<boolean> {
-    try {
-      const resource = await (await this.connect()).resource(apiVersion, kind);
-      return resource?.namespaced ?? true;
-    } catch (error) {
-      return this.withoutCluster(error, true);
-    }
-  }
-
-  private async contextNamespace(): Promise<string> {
-    if (this.settings.renderTo !== undefined) {
-      return "default";
-    }
-    try {
-      await this.connect();
-      return (await this.chosen)?.namespace ?? "default";
-    } catch (error) {
-      return this.withoutCluster(error, "default");
-    }
-  }
-
-  /** A plan goes on without the cluster, and says so once; any other error stays one. */
-  private async withoutCluster<T>(error: unknown, fallback: T): Promise<T> {
-    if (!(error instanceof NoCluster || error instanceof Unreachable)) {
-      throw error;
-    }
-    if (!this.warned) {
-      this.warned = true;
-      await this.engine.log("warning", `planned without the cluster's check: ${error.message}`);
-    }
-    return fallback;
   }
 
   /** A dry run on the server, or undefined where that cannot say anything yet. */
   private async plan(
-    target: Target,
     object: Props,
     manager: string,
-    creating: boolean,
+    ask: typeof planCreation,
   ): Promise<Props | undefined> {
     if (hasUnknown(object) || this.settings.renderTo !== undefined) {
       return undefined;
     }
-    const how = { ...this.how(object, manager), dryRun: true };
     try {
-      const client = await this.connect();
-      if (creating && (await find(client, keyOf(object))) !== undefined) {
-        await validateElsewhere(client, object, how);
-        return undefined;
-      }
-      return await this.dryRun(client, object, creating ? { ...how, force: true } : how);
+      return await ask(await this.access.connect(), object, this.how(object, manager));
     } catch (error) {
-      if (error instanceof UnknownKind) {
-        return undefined;
-      }
-      return this.withoutCluster(error, undefined);
+      return error instanceof UnknownKind
+        ? undefined
+        : this.access.withoutCluster(error, undefined);
     }
   }
 
-  private async dryRun(
-    client: KubernetesClient,
-    object: Props,
-    how: Parameters<typeof apply>[2],
-  ): Promise<Props | undefined> {
-    try {
-      return planned(await apply(client, object, how));
-    } catch (error) {
-      if (!(error instanceof ApiError) || ![403, 404].includes(error.status)) {
-        throw error;
-      }
-      await validateElsewhere(client, object, how);
-      return undefined;
-    }
-  }
-
-  private how(object: Props, manager: string): Parameters<typeof apply>[2] {
+  private how(object: Props, manager: string): Apply {
     const force = this.settings.forcePatches || annotation(object, "patchForce") === "true";
     return { manager, force, dryRun: false, signal: this.stop.signal };
-  }
-
-  /** An object of this name is in the way, unless it is this very resource from an interrupted run. */
-  private async refuseExisting(
-    client: KubernetesClient,
-    object: Props,
-    manager: string,
-  ): Promise<void> {
-    if (this.settings.upsert) {
-      return;
-    }
-    const found = await findRaw(client, keyOf(object));
-    const managers = at(found, "metadata", "managedFields");
-    const own =
-      Array.isArray(managers) && managers.some((entry) => at(entry, "manager") === manager);
-    if (found !== undefined && !own) {
-      throw new Error(
-        `${String(object["kind"])} ${idOf(object)} already exists in the cluster: ` +
-          "delete it, take it over with `pulumi import`, or set upsertExistingObjects",
-      );
-    }
-  }
-
-  /** A kind that was registered a moment ago may take the server some seconds. */
-  private async applyOnceServed(
-    client: KubernetesClient,
-    object: Props,
-    manager: string,
-  ): Promise<Props> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await apply(client, object, this.how(object, manager));
-      } catch (error) {
-        if (!(error instanceof UnknownKind) || attempt === kindAttempts) {
-          throw error;
-        }
-        await pause(200 * 2 ** attempt, undefined, { signal: this.stop.signal });
-      }
-    }
   }
 
   private waitFor(urn: string, client: KubernetesClient, run: Run): Wait {
@@ -346,12 +224,13 @@ export class KubernetesProvider implements Provider {
     verb: string,
   ): Promise<{ id: string; state: Props }> {
     try {
-      const wait = this.waitFor(target.urn, await this.connect(), run);
+      const wait = this.waitFor(target.urn, await this.access.connect(), run);
       const ready = await awaitReady(applied, wait);
       await this.engine.status("", target.urn);
       return { id: idOf(ready), state: recorded(ready, inputs, manager) };
     } catch (error) {
-      const { object = applied, reasons = [String(error)] } = error instanceof NotReady ? error : {};
+      const { object = applied, reasons = [String(error)] } =
+        error instanceof NotReady ? error : {};
       const clean = reasons.map((reason) => redact(reason, inputs));
       const what = `${String(object["kind"])} ${idOf(object)}`;
       throw new InitFailed(
@@ -369,14 +248,14 @@ export class KubernetesProvider implements Provider {
       return undefined;
     }
     try {
-      const job = await find(await this.connect(), keyOf(revealProps(existing.state)));
+      const job = await find(await this.access.connect(), keyOf(revealProps(existing.state)));
       const conditions = at(job, "status", "conditions");
       const done = (Array.isArray(conditions) ? conditions : []).some(
         (item) => at(item, "type") === "Complete" && at(item, "status") === "True",
       );
       return done ? undefined : 'metadata.annotations["pulumi.com/replaceUnready"]';
     } catch (error) {
-      return this.withoutCluster(error, undefined);
+      return this.access.withoutCluster(error, undefined);
     }
   }
 

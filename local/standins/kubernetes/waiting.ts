@@ -128,8 +128,7 @@ export async function awaitReady(applied: Props, wait: Wait): Promise<Props> {
   if (end === "interrupted") {
     throw new NotReady("the wait for it was interrupted", object, []);
   }
-  const message =
-    end === "late" ? `not ready after ${seconds} s: ${last}` : end.message;
+  const message = end === "late" ? `not ready after ${seconds} s: ${last}` : end.message;
   throw new NotReady(message, object, await podReports(wait.client, object, true));
 }
 

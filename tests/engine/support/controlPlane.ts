@@ -6,7 +6,12 @@ import { join } from "node:path";
 import { Background, eventually, freePort, toolsEnvironment } from "./processes";
 
 /** The controllers that delete what was asked to be deleted; the tests play all the others. */
-const controllers = ["garbage-collector-controller", "namespace-controller"];
+const controllers = [
+  "garbage-collector-controller",
+  "namespace-controller",
+  "persistentvolume-protection-controller",
+  "persistentvolumeclaim-protection-controller",
+];
 
 /** A JSON object from the API. */
 export type ApiObject = Record<string, unknown>;
