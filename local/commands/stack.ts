@@ -92,6 +92,7 @@ export async function pulumiUp(
     cwd: folders.checkout,
     env,
     log: join(folders.logs, "pulumi-up.log"),
+    telling: (line) => !/^@|creating \(|updating \(|warning: using pulumi-|^\s*$/.test(line),
     onLine,
   });
 }

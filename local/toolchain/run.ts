@@ -17,11 +17,13 @@ export interface RunOptions {
   readonly input?: string;
   /** Ends the command when it fires. */
   readonly signal?: AbortSignal;
+  /** Whether a line is worth showing when the command fails. @default every line is */
+  readonly telling?: (line: string) => boolean;
   /** Called with each line of output as it comes. */
   readonly onLine?: (line: string) => void;
 }
 
-const TAIL_LINES = 15;
+const TAIL_LINES = 20;
 
 /** An external command that ended badly: what it was for, how it ended, its last lines, its log, the remedy. */
 export class CommandError extends Error {
@@ -67,7 +69,7 @@ export async function run(
   });
   const keep = (line: string): void => {
     log?.write(`${line}\n`);
-    tail.push(line);
+    if (options.telling?.(line) !== false) tail.push(line);
     if (tail.length > TAIL_LINES) tail.shift();
     options.onLine?.(line);
   };
