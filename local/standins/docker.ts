@@ -3,7 +3,8 @@ import { changesBetween, type Change } from "./diff.ts";
 import { contextDigest } from "./docker/context.ts";
 import { buildImage, imageFailures, imageOf, withoutSecrets } from "./docker/image.ts";
 import { Engine } from "./plugin.ts";
-import { serveProvider, type Provider, type Target } from "./provider.ts";
+import type { Provider, Target } from "./provider.ts";
+import { serveProvider } from "./serve.ts";
 import { markSecrets, objectAt, redact, revealProps, stringAt, unknownString } from "./values.ts";
 import type { Props } from "./values.ts";
 

@@ -1,7 +1,8 @@
 /** The stand-in for the provider plugin of @pulumi/gcp, which only plans: see README.md here. */
 import { changesBetween } from "./diff.ts";
 import { Engine } from "./plugin.ts";
-import { serveProvider, type Provider, type Target } from "./provider.ts";
+import type { Provider, Target } from "./provider.ts";
+import { serveProvider } from "./serve.ts";
 
 const engine = new Engine();
 let warned = false;

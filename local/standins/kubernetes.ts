@@ -1,7 +1,7 @@
 /** The stand-in for the provider plugin of @pulumi/kubernetes: see README.md in this folder. */
 import { KubernetesProvider } from "./kubernetes/kubernetesProvider.ts";
 import { Engine } from "./plugin.ts";
-import { serveProvider } from "./provider.ts";
+import { serveProvider } from "./serve.ts";
 
 const engine = new Engine();
 await serveProvider("kubernetes", new KubernetesProvider(engine), engine);

@@ -2,7 +2,8 @@
 import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import { changesBetween } from "./diff.ts";
 import { Engine } from "./plugin.ts";
-import { serveProvider, type Provider } from "./provider.ts";
+import type { Provider } from "./provider.ts";
+import { serveProvider } from "./serve.ts";
 import { revealProps, secret, unknownString, type Props } from "./values.ts";
 
 const lower = "abcdefghijklmnopqrstuvwxyz";

@@ -38,6 +38,19 @@ export function idOf(object: Props): string {
   return namespace === undefined ? name : `${namespace}/${name}`;
 }
 
+/** The key of an object known by its id and type token, and by what is recorded of it, if anything is. */
+export function keyFrom({ id, type }: { id: string; type: string }, recorded: Props): Key {
+  const [name = "", namespace] = id.split("/").reverse();
+  const [, group = "", kind = ""] = type.split(":");
+  const known = keyOf(recorded);
+  return {
+    apiVersion: known.apiVersion || group.replace(/^core\//, ""),
+    kind: known.kind || kind,
+    namespace,
+    name,
+  };
+}
+
 function pathOf(key: Key, resource: Resource): string {
   const scope = resource.namespaced ? `/namespaces/${key.namespace ?? "default"}` : "";
   const name = encodeURIComponent(key.name);

@@ -1,6 +1,6 @@
 import { changesBetween } from "../diff.ts";
 import type { Engine } from "../plugin.ts";
-import { InitFailed } from "../provider.ts";
+import { InitFailed } from "../messages.ts";
 import type {
   CheckArgs,
   Checked,
@@ -11,15 +11,17 @@ import type {
   Run,
   Target,
 } from "../provider.ts";
-import { at, hasUnknown, objectAt, redact, revealProps, type Props } from "../values.ts";
+import { hasUnknown, objectAt, redact, revealProps, type Props } from "../values.ts";
 import { ClusterAccess } from "./access.ts";
-import { apply, find, idOf, keyOf, UnknownKind, type Apply } from "./api.ts";
-import { ApiError, type KubernetesClient } from "./client.ts";
+import { apply, find, idOf, keyFrom, keyOf, UnknownKind, type Apply } from "./api.ts";
+import type { KubernetesClient } from "./client.ts";
 import { settingsDifference, settingsOf, type Settings } from "./config.ts";
 import { applyOnceServed, refuseExisting } from "./creation.ts";
 import { annotation, replacingChanges } from "./kinds.ts";
+import { withClearErrors } from "./errors.ts";
 import { fieldManager, isAutonamed, withName } from "./naming.ts";
 import { dryRun, planCreation } from "./plan.ts";
+import { isComplete } from "./ready.ts";
 import { render, unrender } from "./render.ts";
 import { drifted, importedInputs, recorded, recordedManager, withSecrets } from "./state.ts";
 import { awaitReady, NotReady, removeAndWait, type Wait } from "./waiting.ts";
@@ -67,7 +69,7 @@ export class KubernetesProvider implements Provider {
     }
     const named = withName(object, revealProps(args.olds), args);
     const inputs = await this.access.withNamespace(named);
-    const generated = at(inputs, "metadata", "generateName") !== undefined;
+    const generated = objectAt(inputs, "metadata")["generateName"] !== undefined;
     const failures = generated
       ? [{ property: "metadata.generateName", reason: "server-side apply cannot generate names" }]
       : [];
@@ -99,7 +101,7 @@ export class KubernetesProvider implements Provider {
   async create(target: Target, inputs: Props, run: Run): Promise<{ id: string; state: Props }> {
     const object = revealProps(inputs);
     const manager = annotation(object, "patchFieldManager") ?? fieldManager(target.urn);
-    return this.guarded(inputs, async () => {
+    return withClearErrors(inputs, async () => {
       if (run.preview) {
         const plan = await this.plan(object, manager, planCreation);
         const state = plan === undefined ? inputs : recorded(plan, inputs, manager);
@@ -124,7 +126,7 @@ export class KubernetesProvider implements Provider {
       annotation(object, "patchFieldManager") ??
       recordedManager(existing.state) ??
       fieldManager(existing.urn);
-    return this.guarded(news, async () => {
+    return withClearErrors(news, async () => {
       if (run.preview) {
         const plan = await this.plan(object, manager, dryRun);
         return plan === undefined ? news : recorded(plan, news, manager);
@@ -141,19 +143,10 @@ export class KubernetesProvider implements Provider {
 
   async read(existing: Existing): Promise<Live | undefined> {
     const state = revealProps(existing.state);
-    const [name = "", namespace] = existing.id.split("/").reverse();
-    const [, group = "", kind = ""] = existing.type.split(":");
-    const recordedKey = keyOf(state);
-    const key = {
-      apiVersion: recordedKey.apiVersion || group.replace(/^core\//, ""),
-      kind: recordedKey.kind || kind,
-      namespace,
-      name,
-    };
     if (this.settings.renderTo !== undefined) {
       return { id: existing.id, state: existing.state, inputs: existing.inputs };
     }
-    const live = await find(await this.access.connect(), key);
+    const live = await find(await this.access.connect(), keyFrom(existing, state));
     if (live === undefined) {
       return undefined;
     }
@@ -249,29 +242,9 @@ export class KubernetesProvider implements Provider {
     }
     try {
       const job = await find(await this.access.connect(), keyOf(revealProps(existing.state)));
-      const conditions = at(job, "status", "conditions");
-      const done = (Array.isArray(conditions) ? conditions : []).some(
-        (item) => at(item, "type") === "Complete" && at(item, "status") === "True",
-      );
-      return done ? undefined : 'metadata.annotations["pulumi.com/replaceUnready"]';
+      return isComplete(job) ? undefined : 'metadata.annotations["pulumi.com/replaceUnready"]';
     } catch (error) {
       return this.access.withoutCluster(error, undefined);
-    }
-  }
-
-  /** Errors from the server may quote a value: secret ones are blanked out. */
-  private async guarded<T>(inputs: Props, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      if (error instanceof InitFailed || !(error instanceof Error)) {
-        throw error;
-      }
-      const conflict = error instanceof ApiError && error.status === 409;
-      const hint = conflict
-        ? ' (another field manager owns it: annotate with "pulumi.com/patchForce": "true" to take it over)'
-        : "";
-      throw new Error(`${redact(error.message, inputs)}${hint}`, { cause: error });
     }
   }
 }

@@ -84,8 +84,13 @@ function daemonSet(object: Props): Readiness {
     : waiting(`${count(numberAvailable)} of ${wanted} pods available`);
 }
 
+/** Whether the object is a Job that has done its work. */
+export function isComplete(object: Props | undefined): boolean {
+  return object !== undefined && isTrue(object, "Complete");
+}
+
 function job(object: Props): Readiness {
-  if (isTrue(object, "Complete") || at(object, "spec", "suspend") === true) {
+  if (isComplete(object) || at(object, "spec", "suspend") === true) {
     return ready;
   }
   const failed = condition(object, "Failed");

@@ -78,10 +78,16 @@ export class Background {
     }
   }
 
+  /** Waits for the end; gives the exit code. */
+  async end(): Promise<number> {
+    await this.ended;
+    return this.child.exitCode ?? -1;
+  }
+
   /** Ends the process, and waits for its end. */
-  async stop(): Promise<void> {
+  async stop(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     if (this.child.exitCode === null && this.child.pid !== undefined) {
-      this.child.kill("SIGKILL");
+      this.child.kill(signal);
       await this.ended;
     }
   }
