@@ -70,7 +70,7 @@ def is_whole_safetensors(path: Path) -> bool:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length))
         ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        return path.stat().st_size == 8 + length + max(ends, default=0)
+        return path.stat().st_size == 8 + int(length) + max((int(end) for end in ends), default=0)
     except (OSError, ValueError, struct.error, KeyError, TypeError, MemoryError, OverflowError):
         return False
 

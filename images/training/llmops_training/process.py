@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -70,10 +71,8 @@ class ProcessRunner:
     def _signal_group(self, number: int) -> None:
         if self._child is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):  # Nobody of the group is left.
             os.killpg(self._child.pid, number)
-        except ProcessLookupError:
-            pass  # Nobody of the group is left.
 
 
 def llamafactory(action: str, file: Path) -> list[str]:

@@ -85,7 +85,12 @@ class Reporter:
     """Follows one run. Use as a context manager around the training."""
 
     def __init__(
-        self, run: TrainingRun, tracking: Tracking, *, poll: float = 2.0, longest_pause: float = 30.0
+        self,
+        run: TrainingRun,
+        tracking: Tracking,
+        *,
+        poll: float = 2.0,
+        longest_pause: float = 30.0,
     ) -> None:
         self._run = run
         self._tracking = tracking
@@ -141,7 +146,7 @@ class Reporter:
                 if failing:
                     log.info("MLflow answers again")
                 failing, pause = False, self._poll
-            except Exception as error:  # noqa: BLE001 - whatever fails here, the training goes on
+            except Exception as error:  # Whatever fails here is logged, and the training goes on.
                 if not failing:
                     log.warning("MLflow does not take the report, trying on: %s", first_line(error))
                 failing, pause = True, min(pause * 2, self._longest_pause)

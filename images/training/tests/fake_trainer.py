@@ -1,0 +1,92 @@
+"""Plays the part of `llamafactory-cli`: `train FILE` and `export FILE` (see conftest.py).
+
+Environment: CALLS (file to note each start in), STEP_SECONDS, HOLD_AT_STEP (wait there for ever),
+FAIL_AT_STEP, EXPORT_FAILS.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import struct
+import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+WEIGHTS = b"\x00" * 64
+
+
+def write_safetensors(path: Path) -> None:
+    header = {"w": {"dtype": "F32", "shape": [16], "data_offsets": [0, len(WEIGHTS)]}}
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + WEIGHTS)
+
+
+def write_archive(path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("data.pkl", "state")
+    path.write_bytes(buffer.getvalue())
+
+
+def save_checkpoint(output: Path, step: int) -> None:
+    folder = output / f"checkpoint-{step}"
+    folder.mkdir(exist_ok=True)
+    write_safetensors(folder / "adapter_model.safetensors")
+    write_archive(folder / "optimizer.pt")
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+
+
+def last_checkpoint(output: Path) -> int:
+    found = [re.fullmatch(r"checkpoint-(\d+)", path.name) for path in output.iterdir()]
+    return max((int(match[1]) for match in found if match), default=0)
+
+
+def train(config: dict[str, Any]) -> None:
+    output = Path(config["output_dir"])
+    output.mkdir(parents=True, exist_ok=True)
+    first = last_checkpoint(output)
+    note("train", first)
+    if first == 0 and (output / "adapter_model.safetensors").exists():
+        sys.exit("Output directory already exists and is not empty.")
+    for step in range(first + 1, int(config["max_steps"]) + 1):
+        if step == int(os.environ.get("FAIL_AT_STEP", "0")):
+            sys.exit("out of memory")
+        record = {"current_steps": step, "loss": 1 / step, "lr": 0.1, "epoch": step / 6}
+        with (output / "trainer_log.jsonl").open("a") as log:
+            log.write(json.dumps(record) + "\n")
+        if step % int(config["save_steps"]) == 0:
+            save_checkpoint(output, step)
+        if step == int(os.environ.get("HOLD_AT_STEP", "0")):
+            threading.Event().wait()
+        time.sleep(float(os.environ.get("STEP_SECONDS", "0")))
+    write_safetensors(output / "adapter_model.safetensors")
+    (output / "adapter_config.json").write_text("{}")
+    (output / "all_results.json").write_text(json.dumps({"train_loss": 0.5, "epoch": 1.0}))
+
+
+def export(config: dict[str, Any]) -> None:
+    note("export", 0)
+    target = Path(config["export_dir"])
+    target.mkdir()
+    (target / "config.json").write_text("{}")
+    if "EXPORT_FAILS" in os.environ:
+        sys.exit("disk full")
+    write_safetensors(target / "model.safetensors")
+
+
+def note(action: str, step: int) -> None:
+    seen_tracker = "MLFLOW_TRACKING_URI" in os.environ
+    with Path(os.environ["CALLS"]).open("a") as calls:
+        calls.write(f"{action} {step} {'tracker' if seen_tracker else '-'}\n")
+
+
+if __name__ == "__main__":
+    {"train": train, "export": export}[sys.argv[1]](yaml.safe_load(Path(sys.argv[2]).read_text()))

@@ -1,0 +1,153 @@
+"""An HTTP server with the part of MLflow's REST interface that a run uses, and faults on demand."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlparse
+
+
+@dataclass
+class Run:
+    """What the server knows of a run."""
+
+    id: str
+    status: str = "RUNNING"
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: list[tuple[str, int, float]] = field(default_factory=list)
+    artifacts: list[str] = field(default_factory=list)
+
+    def steps(self, metric: str) -> list[int]:
+        return [step for name, step, _ in self.metrics if name == metric]
+
+
+class TrackingServer:
+    """MLflow's stand-in; `fault` is None, "error", "hang" or "lost".
+
+    "error" answers 500, "hang" does not answer, "lost" starts a run and then answers 500.
+    """
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.requests = 0
+        self.fault: str | None = None
+        self._experiments: dict[str, str] = {}
+        self._server: ThreadingHTTPServer | None = None
+        self._port = 0
+        self._released = threading.Event()
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Listens, on the same port as before where there was one."""
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def handle_any(self) -> None:
+                owner.answer(self)
+
+            do_GET = do_POST = do_PUT = do_PATCH = handle_any
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Keeps the test's output clean."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
+        self._server.daemon_threads = True
+        self._port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Goes away: connections are refused."""
+        self._released.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answers one request, or fails as asked."""
+        self.requests += 1
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        fault = self.fault
+        if fault == "hang":
+            self._released.wait(60)
+            return
+        status, content = 500, {"error_code": "INTERNAL_ERROR", "message": "asked to fail"}
+        if fault != "error":
+            reply = self.handle(request.command, urlparse(request.path).path, body)
+            if fault != "lost" or not request.path.endswith("runs/create"):
+                status, content = reply
+        data = json.dumps(content).encode()
+        request.send_response(status)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Content-Length", str(len(data)))
+        request.end_headers()
+        request.wfile.write(data)
+
+    def handle(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        if "/mlflow-artifacts/artifacts/" in path:
+            run, _, name = path.split("/artifacts/", 1)[1].partition("/artifacts/")
+            self.run(run).artifacts.append(name)
+            return 200, {}
+        call = path.split("/mlflow/", 1)[1].replace("/", "_").replace("-", "_")
+        data = json.loads(body or b"{}")
+        return getattr(self, call)(data)  # type: ignore[no-any-return]
+
+    def run(self, run_id: str) -> Run:
+        return next(run for run in self.runs if run.id == run_id)
+
+    def experiments_get_by_name(self, _data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        for name, key in self._experiments.items():
+            return 200, {"experiment": {"experiment_id": key, "name": name}}
+        return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no experiment"}
+
+    def experiments_create(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        self._experiments[data["name"]] = "1"
+        return 200, {"experiment_id": "1"}
+
+    def runs_search(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        wanted = data["filter"].split("'")[1]
+        hits = [run for run in self.runs if run.tags.get("llmops.run_id") == wanted]
+        return 200, {"runs": [self.describe(run) for run in hits]}
+
+    def runs_create(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        run = Run(f"mlflow-{len(self.runs) + 1}")
+        run.tags = {tag["key"]: tag["value"] for tag in data["tags"]}
+        self.runs.append(run)
+        return 200, {"run": self.describe(run)}
+
+    def runs_get(self, _data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return 200, {"run": self.describe(self.runs[-1])}
+
+    def runs_update(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        run = self.run(data["run_id"])
+        run.status = data.get("status", run.status)
+        return 200, {"run_info": self.describe(run)["info"]}
+
+    def runs_log_batch(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        run = self.run(data["run_id"])
+        run.params |= {param["key"]: param["value"] for param in data.get("params", [])}
+        run.tags |= {tag["key"]: tag["value"] for tag in data.get("tags", [])}
+        for metric in data.get("metrics", []):
+            run.metrics.append((metric["key"], int(metric.get("step", 0)), float(metric["value"])))
+        return 200, {}
+
+    def describe(self, run: Run) -> dict[str, Any]:
+        info = {
+            "run_id": run.id,
+            "run_uuid": run.id,
+            "experiment_id": "1",
+            "status": run.status,
+            "start_time": int(time.time() * 1000),
+            "artifact_uri": f"mlflow-artifacts:/{run.id}/artifacts",
+            "lifecycle_stage": "active",
+        }
+        tags = [{"key": key, "value": value} for key, value in run.tags.items()]
+        return {"info": info, "data": {"tags": tags}}
