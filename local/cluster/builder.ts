@@ -9,7 +9,7 @@ import { debianEnvironment } from "./environment.ts";
 import { instanceLink } from "./link.ts";
 import { cgroupName, clusterPaths, registry } from "./options.ts";
 import type { BuilderHandle, ClusterOptions } from "./options.ts";
-import { until } from "./poll.ts";
+import { Final, until } from "./poll.ts";
 
 const START_SECONDS = 60;
 /** The kernel takes no longer path for a socket. */
@@ -73,7 +73,9 @@ export async function startBuilder(options: ClusterOptions): Promise<BuilderHand
     });
   }
   await until(`the image builder (see ${paths.log}/builder.log)`, START_SECONDS, async () => {
-    if (liveAnchor(paths.builderAnchor) === undefined) throw new Error("it has ended");
+    if (liveAnchor(paths.builderAnchor) === undefined) {
+      throw new Final(`the image builder has ended: see ${paths.log}/builder.log`);
+    }
     const asked = await outcome(handle.dockerClient, ["--host", handle.dockerHost, "version"], {
       env,
     });

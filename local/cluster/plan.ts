@@ -6,6 +6,8 @@ import type { NodeProcess } from "./processes.ts";
 /** What the node program is told by the program that started it. */
 export interface NodePlan {
   readonly link: Link;
+  /** When the node was started. */
+  readonly startedAt: string;
   readonly stateDir: string;
   readonly slotDir: string;
   readonly debsRoot: string;

@@ -1,5 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 
+/** An error after which there is no use in asking again. */
+export class Final extends Error {}
+
 /**
  * Asks again until the answer is defined.
  *
@@ -19,6 +22,7 @@ export async function until<T>(
       const answer = await ask();
       if (answer !== undefined) return answer;
     } catch (error) {
+      if (error instanceof Final) throw error;
       last = error;
     }
     if (performance.now() > deadline) {

@@ -3,9 +3,7 @@ import { dirname, join } from "node:path";
 
 import { childOf, killAnchor, liveAnchor, startAnchor } from "./anchor.ts";
 import { createCgroups, removeCgroups } from "./cgroups.ts";
-import { outcome } from "./commands.ts";
 import { configFiles } from "./configs.ts";
-import { debianEnvironment } from "./environment.ts";
 import { ensureImages } from "./images.ts";
 import { stopBuilder } from "./builder.ts";
 import { instanceLink, layLink, linkExists, removeLink } from "./link.ts";
@@ -13,14 +11,13 @@ import { nodeLink } from "./node.ts";
 import { clusterObjects } from "./objects.ts";
 import { clusterPaths, inside, nodeName, registry } from "./options.ts";
 import type { ClusterHandle, ClusterOptions, ClusterPaths, Link } from "./options.ts";
-import type { NodePlan } from "./plan.ts";
+import { readPlan, type NodePlan } from "./plan.ts";
 import { ensurePki } from "./pki.ts";
-import { until } from "./poll.ts";
 import { nodeProcesses } from "./processes.ts";
+import { untilReady } from "./ready.ts";
 
 export { startBuilder } from "./builder.ts";
 
-const START_SECONDS = 180;
 const VOLUME_OWNER = 10001;
 
 /**
@@ -36,7 +33,8 @@ export async function startCluster(
   const link = await instanceLink(options.instance, paths.link);
   const running = liveAnchor(paths.clusterAnchor) !== undefined && (await linkExists(link));
   if (!running) await startNode(options, paths, link, say);
-  await untilReady(options, paths, say);
+  const startedAt = new Date(readPlan(paths.plan).startedAt);
+  await untilReady({ hyperkube: options.tools.hyperkube, paths, startedAt }, say);
   return {
     kubeconfig: paths.kubeconfig,
     context: nodeName,
@@ -119,6 +117,7 @@ async function writeConfig(
   const agent = program("agentMain.ts", options);
   const plan: NodePlan = {
     link,
+    startedAt: new Date().toISOString(),
     stateDir: options.stateDir,
     slotDir: options.slotDir,
     debsRoot: tools.debsRoot,
@@ -147,44 +146,4 @@ function makeFolders(options: ClusterOptions, paths: ClusterPaths): void {
     mkdirSync(folder, { recursive: true });
     chownSync(folder, VOLUME_OWNER, VOLUME_OWNER);
   }
-}
-
-async function untilReady(
-  options: ClusterOptions,
-  paths: ClusterPaths,
-  say: (step: string) => void,
-): Promise<void> {
-  const kubectl = async (...args: string[]): Promise<string | undefined> => {
-    if (liveAnchor(paths.clusterAnchor) === undefined) {
-      return Promise.reject(new Error(`the node has ended; see ${paths.log}/node.log`));
-    }
-    const all = ["kubectl", "--kubeconfig", paths.kubeconfig, "--request-timeout=5s", ...args];
-    const { code, stdout } = await outcome(options.tools.hyperkube, all, {
-      env: debianEnvironment(options.tools.debsRoot),
-    });
-    return code === 0 && stdout.trim() !== "" ? stdout.trim() : undefined;
-  };
-  const state = async (kind: string, name: string, type: string): Promise<true | undefined> => {
-    const path = `-o=jsonpath={.status.conditions[?(@.type=="${type}")].status}`;
-    return (await kubectl("-n", "kube-system", "get", kind, name, path)) === "True"
-      ? true
-      : undefined;
-  };
-  const log = `see the logs in ${paths.log}`;
-  say("API server");
-  await until(
-    `the API server (${log})`,
-    START_SECONDS,
-    () => kubectl("get", "--raw", "/readyz"),
-    250,
-  );
-  say("node");
-  await until(`the node (${log})`, START_SECONDS, () => state("node", nodeName, "Ready"), 250);
-  say("DNS");
-  await until(
-    `DNS (${log})`,
-    START_SECONDS,
-    () => state("deployment", "coredns", "Available"),
-    250,
-  );
 }
