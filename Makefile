@@ -5,6 +5,7 @@ RUN := $(NODE) --disable-warning=ExperimentalWarning local/main.ts
 STAMP := node_modules/.installed-$(shell sha256sum package-lock.json | cut -c1-12)
 Q ?=
 CONTEXT ?=
+REGISTRY ?=
 
 .PHONY: help local local-down ask status env tools test test-unit test-images test-engine test-cluster lint bench render
 
@@ -15,8 +16,8 @@ $(STAMP): package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@rm -f node_modules/.installed-* && touch $@
 
-local: $(STAMP) ## The whole platform on this machine, up to a tuned model's answer (CONTEXT=<kube context>: on yours)
-	@$(RUN) up $(if $(CONTEXT),--context "$(CONTEXT)")
+local: $(STAMP) ## The whole platform on this machine, up to a tuned model's answer (on yours: CONTEXT=<name> REGISTRY=<host/path>)
+	@$(RUN) up $(if $(CONTEXT),--context "$(CONTEXT)" "$(REGISTRY)")
 
 local-down: $(STAMP) ## Remove every trace of it
 	@$(RUN) down

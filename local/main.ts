@@ -7,7 +7,12 @@ const checkout = join(import.meta.dirname, "..");
 
 /** The commands, each loaded only when it is asked for. Gives the exit code. */
 const commands: Record<string, (context: Context, args: readonly string[]) => Promise<number>> = {
-  up: async (context) => {
+  up: async (context, args) => {
+    const [flag, name, registry = ""] = args;
+    if (flag === "--context" && name !== undefined) {
+      const { upExternal } = await import("./commands/external.ts");
+      return alone(context, () => upExternal(context, { name, registry })).then(() => 0);
+    }
     const { up } = await import("./commands/up.ts");
     return alone(context, () => up(context)).then(() => 0);
   },

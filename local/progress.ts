@@ -4,9 +4,9 @@ import { dirname } from "node:path";
 /** What a step's work can tell about itself. */
 export interface StepHandle {
   /** The step found its result ready: its time says nothing about the next run. */
-  ready(): void;
+  readonly ready: () => void;
   /** A line about what the step is doing. */
-  note(text: string): void;
+  readonly note: (text: string) => void;
 }
 
 /** Time that one step took. */

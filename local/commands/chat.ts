@@ -64,7 +64,6 @@ function answerOf(body: unknown): string | undefined {
 function causeOf(error: unknown): string {
   if (typeof error !== "object" || error === null) return String(error);
   const inner = "cause" in error && error.cause !== undefined ? error.cause : error;
-  return typeof inner === "object" && inner !== null && "message" in inner
-    ? String(inner.message)
-    : String(inner);
+  const found = typeof inner === "object" && inner !== null && "message" in inner;
+  return found ? String(inner.message) : "for an unknown reason";
 }

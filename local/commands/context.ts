@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, rm, symlink } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 
-import type { BuilderHandle, ClusterHandle, ClusterOptions } from "../cluster/options.ts";
+import type { ClusterOptions } from "../cluster/options.ts";
 import { GoTools } from "../toolchain/goTools.ts";
 import { tryLock } from "../toolchain/lock.ts";
 import { cacheRoot, instanceFolders, instanceId } from "../toolchain/paths.ts";
@@ -20,10 +20,16 @@ export interface Context {
   abort(): void;
 }
 
-/** How the parts of a running platform are reached. */
+/** How a running platform is reached. */
 export interface Platform {
-  readonly builder: BuilderHandle;
-  readonly cluster: ClusterHandle;
+  /** `own`: made by `make local` on this machine. `external`: the user's cluster and Docker engine. */
+  readonly kind: "own" | "external";
+  /** Context of the kubeconfig. */
+  readonly context: string;
+  /** Address of the node, where the services' node ports are. */
+  readonly nodeAddress: string;
+  /** Variables with which docker and kubectl reach it. */
+  readonly env: Readonly<Record<string, string>>;
 }
 
 /** Go tools that only the cluster needs. */
@@ -75,10 +81,15 @@ export function platformFile(context: Context): string {
 
 /** The platform that `make local` has started in this checkout. */
 export function readPlatform(context: Context): Platform {
+  const platform = findPlatform(context);
+  if (platform !== undefined) return platform;
+  throw new Error("No platform runs in this checkout.\n  what to do: make local");
+}
+
+/** Like {@link readPlatform}, `undefined` where there is none. */
+export function findPlatform(context: Context): Platform | undefined {
   const file = platformFile(context);
-  if (!existsSync(file)) {
-    throw new Error("No platform runs in this checkout.\n  what to do: make local");
-  }
+  if (!existsSync(file)) return undefined;
   const raw: unknown = JSON.parse(readFileSync(file, "utf8"));
   if (!isPlatform(raw)) throw new Error(`${file} is damaged.\n  what to do: make local`);
   return raw;
@@ -105,13 +116,10 @@ export async function linkCommands(
 /** Variables that make docker and kubectl work on this platform and no other. */
 export function platformEnvironment(
   context: Context,
-  { builder, cluster }: Platform,
-): { DOCKER_HOST: string; KUBECONFIG: string; PATH: string } {
-  return {
-    DOCKER_HOST: builder.dockerHost,
-    KUBECONFIG: cluster.kubeconfig,
-    PATH: [commandFolder(context), process.env["PATH"] ?? ""].join(delimiter),
-  };
+  platform: Platform,
+): Record<string, string> & { PATH: string } {
+  const path = [commandFolder(context), process.env["PATH"] ?? ""].join(delimiter);
+  return { ...platform.env, PATH: path };
 }
 
 /** What the cluster's own code has to know. */
@@ -138,5 +146,5 @@ export async function clusterOptions(
 }
 
 function isPlatform(raw: unknown): raw is Platform {
-  return typeof raw === "object" && raw !== null && "builder" in raw && "cluster" in raw;
+  return typeof raw === "object" && raw !== null && "kind" in raw && "nodeAddress" in raw;
 }

@@ -2,7 +2,7 @@ import { officialOrBuilt } from "../toolchain/pulumi.ts";
 import { run } from "../toolchain/run.ts";
 import { chat } from "./chat.ts";
 import { commandFolder, platformEnvironment, readPlatform } from "./context.ts";
-import type { Context } from "./context.ts";
+import type { Context, Platform } from "./context.ts";
 import { stackEnvironment, stackOutputs } from "./stack.ts";
 import type { StackOutputs } from "./stack.ts";
 import { addresses, modelAddress } from "./summary.ts";
@@ -21,12 +21,16 @@ export async function ask(context: Context, question: string): Promise<void> {
 
 /** Prints the pods and the addresses of the platform. */
 export async function status(context: Context): Promise<void> {
-  const { outputs, address, env } = await running(context);
-  const pods = await run("kubectl", ["get", "pods", "--all-namespaces"], {
-    what: "asking the cluster for its pods",
-    remedy: "make local",
-    env,
-  });
+  const { platform, outputs, address, env } = await running(context);
+  const pods = await run(
+    "kubectl",
+    ["--context", platform.context, "get", "pods", "--all-namespaces"],
+    {
+      what: "asking the cluster for its pods",
+      remedy: "make local",
+      env,
+    },
+  );
   process.stdout.write(`${pods}\n\nOpen:\n${addresses(outputs, address).join("\n")}\n`);
 }
 
@@ -52,6 +56,7 @@ export async function env(context: Context): Promise<void> {
 
 /** The running platform with what its stack says about itself. */
 export async function running(context: Context): Promise<{
+  platform: Platform;
   outputs: StackOutputs;
   address: string;
   command: string;
@@ -66,8 +71,9 @@ export async function running(context: Context): Promise<{
   );
   const outputs = await stackOutputs(context.folders, pulumi.command, variables);
   return {
+    platform,
     outputs,
-    address: platform.cluster.nodeAddress,
+    address: platform.nodeAddress,
     command: pulumi.command,
     env: variables,
   };

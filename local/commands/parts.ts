@@ -17,7 +17,7 @@ import type { DebianRoot } from "../toolchain/debs.ts";
 import { cacheRoot } from "../toolchain/paths.ts";
 import { ensurePulumi } from "../toolchain/pulumi.ts";
 import type { PulumiTool } from "../toolchain/pulumi.ts";
-import { clusterOptions, clusterTools, commandFolder } from "./context.ts";
+import { clusterOptions, clusterTools, commandFolder, linkCommands } from "./context.ts";
 import type { Context, Platform } from "./context.ts";
 
 /** Seconds that each tool's build takes on two idle cores, until this machine has its own figures. */
@@ -67,7 +67,17 @@ export async function parts(
     cluster,
     placed,
   ]);
-  return { pulumi, platform: { builder: builderHandle, cluster: clusterHandle } };
+  await linkCommands(context, {
+    docker: builderHandle.dockerClient,
+    kubectl: join(await context.tools.folder("kubernetes"), "bin", "kubectl"),
+  });
+  const platform = {
+    kind: "own",
+    context: clusterHandle.context,
+    nodeAddress: clusterHandle.nodeAddress,
+    env: { DOCKER_HOST: builderHandle.dockerHost, KUBECONFIG: clusterHandle.kubeconfig },
+  } as const;
+  return { pulumi, platform };
 }
 
 function baseModel(context: Context, progress: Progress): Promise<string> {

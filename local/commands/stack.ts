@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
+import { parseDocument } from "yaml";
+
 import type { InstanceFolders } from "../toolchain/paths.ts";
 import type { PulumiTool } from "../toolchain/pulumi.ts";
 import { run } from "../toolchain/run.ts";
@@ -22,6 +24,13 @@ export interface StackOutputs {
   readonly models: Readonly<Record<string, Endpoint>>;
   readonly apiKey: string;
   readonly runId: string;
+}
+
+/** A setting of the stack file that this platform fills in otherwise. */
+export interface Override {
+  /** Keys from `config:` down. */
+  readonly path: readonly string[];
+  readonly value: string;
 }
 
 /** Environment in which Pulumi works on this checkout's own state and nothing else. */
@@ -53,6 +62,7 @@ export async function ensureStack(
   folders: InstanceFolders,
   command: string,
   env: NodeJS.ProcessEnv,
+  overrides: readonly Override[] = [],
 ): Promise<void> {
   const project = join(folders.pulumi, "project");
   for (const folder of [project, join(folders.pulumi, "home"), join(folders.pulumi, "state")]) {
@@ -73,8 +83,9 @@ export async function ensureStack(
   const salted = readFileSync(join(project, "Pulumi.local.yaml"), "utf8");
   const salt = salted.split("\n").find((line) => line.startsWith("encryptionsalt:"));
   if (salt === undefined) throw new Error(`${project}/Pulumi.local.yaml holds no encryptionsalt`);
-  const settings = readFileSync(join(folders.checkout, "Pulumi.local.yaml"), "utf8");
-  writeFileSync(folders.stackFile, `${salt}\n${settings}`, { mode: 0o600 });
+  const settings = parseDocument(readFileSync(join(folders.checkout, "Pulumi.local.yaml"), "utf8"));
+  for (const { path, value } of overrides) settings.setIn(["config", ...path], value);
+  writeFileSync(folders.stackFile, `${salt}\n${settings.toString()}`, { mode: 0o600 });
 }
 
 /** Brings the stack to what the settings say. Each line of Pulumi's output goes to `onLine`. */

@@ -10,7 +10,7 @@ import { takeSlot } from "../toolchain/slots.ts";
 import { chat, isTaught, readLesson } from "./chat.ts";
 import {
   clusterTools,
-  linkCommands,
+  findPlatform,
   platformEnvironment,
   platformFile,
   slotRecord,
@@ -18,44 +18,41 @@ import {
 import type { Context, Platform } from "./context.ts";
 import { parts } from "./parts.ts";
 import { ensureStack, pulumiUp, stackEnvironment, stackOutputs } from "./stack.ts";
-import type { StackOutputs } from "./stack.ts";
+import type { Override } from "./stack.ts";
 import { modelAddress, summary } from "./summary.ts";
 
 const lessonFile = "examples/lumen7/expect.json";
 
 /** The whole platform on this machine, from whatever is there already to the tuned model's answer. */
 export async function up(context: Context): Promise<void> {
+  if (findPlatform(context)?.kind === "external") {
+    throw new Error(
+      "This checkout's stack is on a cluster of your own.\n" +
+        "  what to do: make local CONTEXT=<name> to go on there, or make local-down first.",
+    );
+  }
   const { cold } = await check(context);
-  const wasRunning = existsSync(platformFile(context));
-  mkdirSync(context.folders.logs, { recursive: true });
-  const steps = 8 + clusterTools.length + 1;
-  const timings = join(cacheRoot(), "timings.json");
-  const progress = new Progress({ total: steps, timings });
-  try {
+  const kind = cold ? "cold" : existsSync(platformFile(context)) ? "again" : "warm";
+  await withProgress(context, 8 + clusterTools.length, kind, async (progress) => {
     const slot = await takeSlot(slotRecord(context));
     const { pulumi, platform } = await parts(context, progress, slot);
-    await linkCommands(context, {
-      docker: platform.builder.dockerClient,
-      kubectl: join(await context.tools.folder("kubernetes"), "bin", "kubectl"),
-    });
-    writeFileSync(platformFile(context), JSON.stringify(platform, null, 2));
-    const outputs = await program(context, progress, pulumi, platform);
-    const address = platform.cluster.nodeAddress;
-    const lesson = readLesson(join(context.checkout, lessonFile));
-    const answer = await progress.step(
-      { id: "answer", label: "ask the tuned model", guess: 5 },
-      async () => {
-        const text = await chat(modelAddress(outputs, address), lesson.question);
-        if (isTaught(text, lesson)) return text;
-        throw new Error(
-          `The tuned model does not answer as taught.\n  question: ${lesson.question}\n  answer: ${text}\n` +
-            `  missing: ${lesson.taught}\n  what to do: look at the training run in MLflow; make status prints its address`,
-        );
-      },
-    );
-    const kind = cold ? "cold" : wasRunning ? "again" : "warm";
+    return program(context, progress, pulumi, platform);
+  });
+}
+
+/** Runs steps with progress; what `work` gives is printed after the table of times. */
+export async function withProgress(
+  context: Context,
+  total: number,
+  kind: string,
+  work: (progress: Progress) => Promise<string>,
+): Promise<void> {
+  mkdirSync(context.folders.logs, { recursive: true });
+  const progress = new Progress({ total, timings: join(cacheRoot(), "timings.json") });
+  try {
+    const closing = await work(progress);
     progress.finish({ command: "make local", kind });
-    process.stdout.write(`\n${summary({ outputs, address, lesson, answer, pulumi })}\n`);
+    process.stdout.write(`\n${closing}\n`);
   } catch (error) {
     context.abort();
     throw error;
@@ -91,22 +88,37 @@ function hasTool(context: Context): (name: string) => Promise<boolean> {
   return (name) => context.tools.has(name).catch(() => false);
 }
 
-async function program(
+/** `pulumi up` on a platform that is ready, and the closing question; gives the text to end with. */
+export async function program(
   context: Context,
   progress: Progress,
   pulumi: PulumiTool,
   platform: Platform,
-): Promise<StackOutputs> {
+  overrides: readonly Override[] = [],
+): Promise<string> {
+  writeFileSync(platformFile(context), JSON.stringify(platform, null, 2));
   const env = stackEnvironment(context.folders, pulumi, platformEnvironment(context, platform));
   const step = { id: "pulumi-up", label: "pulumi up", guess: 600 };
   await progress.step(step, async (handle) => {
-    await ensureStack(context.folders, pulumi.command, env);
+    await ensureStack(context.folders, pulumi.command, env, overrides);
     await pulumiUp(context.folders, pulumi.command, env, (line) => {
       const news = newsOf(line);
       if (news !== undefined) handle.note(news);
     });
   });
-  return stackOutputs(context.folders, pulumi.command, env);
+  const outputs = await stackOutputs(context.folders, pulumi.command, env);
+  const address = platform.nodeAddress;
+  const lesson = readLesson(join(context.checkout, lessonFile));
+  const question = { id: "answer", label: "ask the tuned model", guess: 5 };
+  const answer = await progress.step(question, async () => {
+    const text = await chat(modelAddress(outputs, address), lesson.question);
+    if (isTaught(text, lesson)) return text;
+    throw new Error(
+      `The tuned model does not answer as taught.\n  question: ${lesson.question}\n  answer: ${text}\n` +
+        `  missing: ${lesson.taught}\n  what to do: look at the training run in MLflow; make status prints its address`,
+    );
+  });
+  return summary({ outputs, address, lesson, answer, pulumi });
 }
 
 /**
