@@ -31,9 +31,18 @@ export function createCgroups(instance: string): void {
   }
 }
 
+/** Removes the control groups of an instance's pods, which have ended: a kubelet that finds them waits for each. */
+export async function removePodCgroups(instance: string): Promise<void> {
+  await removeFolders(cgroupFolders(instance).map((folder) => join(folder, "kubepods")));
+}
+
 /** Removes the control groups of an instance whose processes have ended. */
 export async function removeCgroups(instance: string): Promise<void> {
-  for (const folder of cgroupFolders(instance).filter((path) => existsSync(path))) {
+  await removeFolders(cgroupFolders(instance));
+}
+
+async function removeFolders(folders: readonly string[]): Promise<void> {
+  for (const folder of folders.filter((path) => existsSync(path))) {
     await until(`removal of ${folder}`, 20, async () => {
       removeTree(folder);
       return true;

@@ -2,7 +2,7 @@ import { chownSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { childOf, killAnchor, liveAnchor, startAnchor } from "./anchor.ts";
-import { createCgroups, removeCgroups } from "./cgroups.ts";
+import { createCgroups, removeCgroups, removePodCgroups } from "./cgroups.ts";
 import { configFiles } from "./configs.ts";
 import { ensureImages } from "./images.ts";
 import { stopBuilder } from "./builder.ts";
@@ -58,6 +58,7 @@ export async function stopCluster(options: { instance: string; stateDir: string 
 async function stopNode(options: { instance: string; stateDir: string }): Promise<void> {
   await killAnchor(clusterPaths(options.stateDir).clusterAnchor);
   await removeLink(`llmops-${options.instance}`);
+  await removePodCgroups(options.instance);
 }
 
 async function startNode(
