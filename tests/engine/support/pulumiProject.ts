@@ -48,7 +48,7 @@ export class PulumiProject {
     await writeFile(join(folder, "package.json"), '{ "name": "test", "main": "index.ts" }\n');
     const compilerOptions = { target: "es2022", module: "node16", skipLibCheck: true };
     await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions }));
-    const tools = toolsEnvironment();
+    const tools = { ...toolsEnvironment(), ...env };
     const project = new PulumiProject(folder, {
       ...tools,
       PATH: `${bin}:${tools["PATH"] ?? ""}`,
@@ -57,7 +57,6 @@ export class PulumiProject {
       PULUMI_CONFIG_PASSPHRASE: "test",
       PULUMI_SKIP_UPDATE_CHECK: "true",
       PULUMI_NODEJS_TRANSPILE_ONLY: "true",
-      ...env,
     });
     await project.succeed("stack", "init", "test");
     return project;
