@@ -22,7 +22,7 @@ const mlflowSchema = z
       .default({ kind: "volume" }),
     /** Host names or patterns that MLflow answers to, besides its Service names. */
     allowedHosts: z.array(z.string().regex(/^[\w.*:-]+$/)).default([]),
-    resources: resources({ cpu: "250m", memory: "1Gi" }),
+    resources: resources({ cpu: "250m", memory: "2Gi" }),
     placement,
     service,
   })

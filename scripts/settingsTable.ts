@@ -19,7 +19,8 @@ interface Schema {
 
 function typeOf(schema: Schema): string {
   if (schema.const !== undefined) return `\`${JSON.stringify(schema.const)}\``;
-  if (schema.enum !== undefined) return schema.enum.map((value) => `\`${String(value)}\``).join(", ");
+  if (schema.enum !== undefined)
+    return schema.enum.map((value) => `\`${String(value)}\``).join(", ");
   if (schema.anyOf !== undefined) return schema.anyOf.map(typeOf).join(" or ");
   if (schema.type === "array") return `list of ${typeOf(schema.items ?? {})}`;
   if (schema.type === "object") return "map";
@@ -45,11 +46,19 @@ function rows(path: string, schema: Schema, required: boolean): string[] {
     return Object.entries(schema.properties).flatMap(([name, child]) =>
       name === "kind" && child.const !== undefined
         ? [`| \`${path}.kind\` | ${typeOf(child)} | required |`]
-        : rows(path === "" ? name : `${path}.${name}`, child, schema.required?.includes(name) ?? false),
+        : rows(
+            path === "" ? name : `${path}.${name}`,
+            child,
+            schema.required?.includes(name) ?? false,
+          ),
     );
   }
   const value =
-    schema.default === undefined ? (required ? "required" : "") : `\`${JSON.stringify(schema.default)}\``;
+    schema.default === undefined
+      ? required
+        ? "required"
+        : ""
+      : `\`${JSON.stringify(schema.default)}\``;
   return [`| \`${path}\` | ${typeOf(schema)} | ${value} |`];
 }
 

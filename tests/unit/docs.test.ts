@@ -4,10 +4,14 @@ import { settingsTable } from "../../scripts/settingsTable";
 import { ROOT } from "../support/program";
 
 const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
-const documents = ["README.md", "CONTRIBUTING.md", ...readdirSync(join(ROOT, "docs"), { recursive: true })
-  .map(String)
-  .filter((name) => name.endsWith(".md"))
-  .map((name) => join("docs", name))];
+const documents = [
+  "README.md",
+  "CONTRIBUTING.md",
+  ...readdirSync(join(ROOT, "docs"), { recursive: true })
+    .map(String)
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => join("docs", name)),
+];
 
 test("docs/settings.md is what the schema says", () => {
   expect(read("docs/settings.md")).toBe(settingsTable());
