@@ -11,7 +11,7 @@ import type * as rpc from "@pulumi/pulumi/proto/language_pb.js";
 import pluginpb from "@pulumi/pulumi/proto/plugin_pb.js";
 import type { ServerWritableStream } from "@grpc/grpc-js";
 import { addService, Engine, servePlugin, unary } from "./plugin.ts";
-import { isObject, type Props } from "./values.ts";
+import { isObject, type Props, asText } from "./values.ts";
 
 /** The exit code by which the SDK says that it has shown the user everything there is to show. */
 const alreadyShown = 32;
@@ -25,7 +25,7 @@ function packageJson(folder: string): Props {
 
 function programArguments(request: rpc.RunRequest, runner: string): string[] {
   const info = request.getInfo();
-  const options = (info?.getOptions()?.toJavaScript() ?? {}) as Props;
+  const options = info?.getOptions()?.toJavaScript() ?? {};
   const nodeargs = typeof options["nodeargs"] === "string" ? options["nodeargs"] : "";
   const flags: Record<string, string> = {
     monitor: request.getMonitorAddress(),
@@ -48,7 +48,7 @@ function programArguments(request: rpc.RunRequest, runner: string): string[] {
 }
 
 function programEnvironment(request: rpc.RunRequest): NodeJS.ProcessEnv {
-  const options = (request.getInfo()?.getOptions()?.toJavaScript() ?? {}) as Props;
+  const options = request.getInfo()?.getOptions()?.toJavaScript() ?? {};
   const config = Object.fromEntries(request.getConfigMap().entries());
   return {
     ...process.env,
@@ -130,7 +130,7 @@ function dependencies(folder: string): rpc.DependencyInfo[] {
   return Object.entries(isObject(needed) ? needed : {}).map(([name, version]) => {
     const info = new pb.DependencyInfo();
     info.setName(name);
-    info.setVersion(String(version));
+    info.setVersion(asText(version));
     return info;
   });
 }
@@ -179,7 +179,7 @@ await servePlugin(engine, (server) => {
     ) => {
       install(call).then(
         () => call.end(),
-        (error: Error) => call.destroy(error),
+        (error: unknown) => call.destroy(error instanceof Error ? error : new Error(String(error))),
       );
     },
     cancel: unary(() => {

@@ -38,7 +38,7 @@ export function toStruct(props: Props): Struct {
 
 /** Properties as the engine sends them. */
 export function fromStruct(struct: Struct | undefined): Props {
-  return (struct?.toJavaScript() ?? {}) as Props;
+  return struct?.toJavaScript() ?? {};
 }
 
 /** The resource a request is about. */
@@ -102,7 +102,7 @@ export function checkArgs(request: rpc.CheckRequest): CheckArgs {
     seed: request.getRandomseed_asU8(),
     autonaming: {
       name: autonaming?.getProposedName() ?? "",
-      mode: modes[autonaming?.getMode() ?? 0] ?? "propose",
+      mode: modes[autonaming?.getMode() ?? 0],
     },
   };
 }

@@ -13,7 +13,7 @@ import {
   toStruct,
 } from "./messages.ts";
 import { addService, servePlugin, unary, type Engine } from "./plugin.ts";
-import type { Existing, Provider } from "./provider.ts";
+import type { Provider } from "./provider.ts";
 
 function handlers(provider: Provider, name: string, engine: Engine) {
   const existing = (

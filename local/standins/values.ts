@@ -32,6 +32,11 @@ export function isObject(value: Json | undefined): value is Props {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** The value as text: a string as it is, anything else as JSON. */
+export function asText(value: Json | undefined): string {
+  return typeof value === "string" ? value : JSON.stringify(value ?? null);
+}
+
 /** Whether the value is a secret envelope. */
 export function isSecret(value: Json | undefined): value is Props {
   return isObject(value) && value[signatureKey] === secretSignature;

@@ -113,12 +113,11 @@ export async function withLogin<T>(
     const auth = Buffer.from(`${login.username}:${login.password}`).toString("base64");
     const auths = isObject(config["auths"]) ? config["auths"] : {};
     const { credsStore, ...kept } = config;
-    const helpers = { ...objectAt(config, "credHelpers") };
-    delete helpers[login.server];
+    const helpers = Object.entries(objectAt(config, "credHelpers"));
     const file = {
       ...kept,
       ...(credsStore === undefined ? {} : { credsStore: "" }),
-      credHelpers: helpers,
+      credHelpers: Object.fromEntries(helpers.filter(([server]) => server !== login.server)),
       auths: { ...auths, [login.server]: { auth } },
     };
     await writeFile(join(folder, "config.json"), JSON.stringify(file), { mode: 0o600 });

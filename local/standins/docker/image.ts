@@ -8,6 +8,7 @@ import {
   stringAt,
   type Json,
   type Props,
+  asText,
 } from "../values.ts";
 import { docker, withLogin, type DockerEngine, type Login } from "./engine.ts";
 
@@ -67,7 +68,7 @@ export function imageOf(inputs: Props): Image {
     platform: stringAt(build, "platform"),
     network: stringAt(build, "network"),
     buildKit: build["builderVersion"] !== "BuilderV1",
-    args: Object.fromEntries(args.map(([key, value]) => [key, String(value)])),
+    args: Object.fromEntries(args.map(([key, value]) => [key, asText(value)])),
     addHosts: strings(build["addHosts"]),
     cacheFrom: strings(objectAt(build, "cacheFrom")["images"]),
     push: inputs["skipPush"] !== true,

@@ -1,7 +1,7 @@
 import http from "node:http";
 import https from "node:https";
 import { setTimeout as pause } from "node:timers/promises";
-import { at, isObject, objectAt, type Json, type Props } from "../values.ts";
+import { at, isObject, objectAt, type Json, type Props, asText } from "../values.ts";
 import type { Cluster } from "./kubeconfig.ts";
 
 /** An answer of the API server that is not a success. */
@@ -205,8 +205,8 @@ function apiError(code: number, text: string): ApiError {
   const status = isObject(answer) ? answer : {};
   return new ApiError(
     code,
-    String(status["reason"] ?? `HTTP ${code}`),
-    String(status["message"] ?? text.slice(0, 500)),
+    asText(status["reason"] ?? `HTTP ${code}`),
+    asText(status["message"] ?? text.slice(0, 500)),
     objectAt(status, "details"),
   );
 }

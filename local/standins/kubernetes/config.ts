@@ -1,7 +1,7 @@
 import { parse } from "yaml";
 import { changesBetween } from "../diff.ts";
 import type { Difference } from "../provider.ts";
-import { at, isUnknown, revealProps, stringAt, type Json, type Props } from "../values.ts";
+import { at, isUnknown, revealProps, stringAt, type Json, type Props, asText } from "../values.ts";
 import type { Choice } from "./kubeconfig.ts";
 
 /** The provider's settings that the stand-in knows. */
@@ -44,12 +44,12 @@ const refused: Readonly<Record<string, string>> = {
 export function settingsOf(config: Props): Settings {
   const plain = revealProps(config);
   for (const [key, value] of Object.entries(plain)) {
-    if (!key.startsWith("__") && (!known.includes(key) || String(value) === refused[key])) {
-      throw new Error(`the kubernetes stand-in does not do ${key}: ${String(value)}`);
+    if (!key.startsWith("__") && (!known.includes(key) || asText(value) === refused[key])) {
+      throw new Error(`the kubernetes stand-in does not do ${key}: ${asText(value)}`);
     }
   }
   const flag = (key: string, variable: string): boolean =>
-    String(plain[key] ?? process.env[variable] ?? "false") === "true";
+    asText(plain[key] ?? process.env[variable] ?? "false") === "true";
   return {
     kubeconfig: stringAt(plain, "kubeconfig"),
     context: stringAt(plain, "context"),

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { at, type Props } from "../values.ts";
+import { at, type Props, asText } from "../values.ts";
 import { apply, findRaw, idOf, keyOf, UnknownKind, type Apply } from "./api.ts";
 import type { KubernetesClient } from "./client.ts";
 
@@ -16,7 +16,7 @@ export async function refuseExisting(
   const own = Array.isArray(managers) && managers.some((entry) => at(entry, "manager") === manager);
   if (found !== undefined && !own) {
     throw new Error(
-      `${String(object["kind"])} ${idOf(object)} already exists in the cluster: ` +
+      `${asText(object["kind"])} ${idOf(object)} already exists in the cluster: ` +
         "delete it, take it over with `pulumi import`, or set upsertExistingObjects",
     );
   }

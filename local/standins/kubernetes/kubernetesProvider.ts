@@ -11,7 +11,7 @@ import type {
   Run,
   Target,
 } from "../provider.ts";
-import { hasUnknown, objectAt, redact, revealProps, type Props } from "../values.ts";
+import { hasUnknown, objectAt, redact, revealProps, type Props, asText } from "../values.ts";
 import { ClusterAccess } from "./access.ts";
 import { apply, find, idOf, keyFrom, keyOf, UnknownKind, type Apply } from "./api.ts";
 import type { KubernetesClient } from "./client.ts";
@@ -225,7 +225,7 @@ export class KubernetesProvider implements Provider {
       const { object = applied, reasons = [String(error)] } =
         error instanceof NotReady ? error : {};
       const clean = reasons.map((reason) => redact(reason, inputs));
-      const what = `${String(object["kind"])} ${idOf(object)}`;
+      const what = `${asText(object["kind"])} ${idOf(object)}`;
       throw new InitFailed(
         `${what} was ${verb}, but did not become ready: ${clean.join("\n  ")}`,
         idOf(object),

@@ -1,4 +1,4 @@
-import { at, isObject, objectAt, stringAt, type Json, type Props } from "../values.ts";
+import { at, isObject, objectAt, stringAt, type Json, type Props, asText } from "../values.ts";
 import { isNotFound, type KubernetesClient } from "./client.ts";
 import { ApiError } from "./client.ts";
 
@@ -27,7 +27,7 @@ function nameOf(object: Props): string {
 
 function labelSelector(object: Props): string | undefined {
   const labels = objectAt(objectAt(objectAt(object, "spec"), "selector"), "matchLabels");
-  const pairs = Object.entries(labels).map(([key, value]) => `${key}=${String(value)}`);
+  const pairs = Object.entries(labels).map(([key, value]) => `${key}=${asText(value)}`);
   return pairs.length === 0 ? undefined : pairs.join(",");
 }
 
@@ -53,7 +53,7 @@ function containerTrouble(pod: Props, container: Props): Trouble[] {
   const code = ended["exitCode"];
   if (code !== undefined && code !== 0) {
     const message = stringAt(ended, "message") ?? "";
-    const text = `${stringAt(ended, "reason") ?? "Error"}, exit code ${String(code)} ${message}`;
+    const text = `${stringAt(ended, "reason") ?? "Error"}, exit code ${asText(code)} ${message}`;
     return [{ ...who, text: text.trim(), previous: false }];
   }
   return [];

@@ -1,4 +1,4 @@
-import { at, isObject, objectAt, stringAt, type Json, type Props } from "../values.ts";
+import { at, isObject, objectAt, stringAt, type Json, type Props, asText } from "../values.ts";
 
 /** Whether an object is ready, still on its way, or lost. */
 export type Readiness =
@@ -59,7 +59,7 @@ function deployment(object: Props): Readiness {
   }
   const stuck =
     progressing?.["status"] === "False" && observed(object) ? ` (${reasonOf(progressing)})` : "";
-  return waiting(`${count(availableReplicas)} of ${String(wanted)} pods available${stuck}`);
+  return waiting(`${count(availableReplicas)} of ${asText(wanted)} pods available${stuck}`);
 }
 
 function statefulSet(object: Props): Readiness {
@@ -183,6 +183,6 @@ const verdicts: Readonly<Record<string, Verdict>> = {
 
 /** Judges an object; a kind without a rule is ready once the API server has it. */
 export function readiness(object: Props, look: Look): Readiness | Promise<Readiness> {
-  const verdict = verdicts[`${String(object["apiVersion"])}/${String(object["kind"])}`];
+  const verdict = verdicts[`${asText(object["apiVersion"])}/${asText(object["kind"])}`];
   return verdict?.(object, look) ?? ready;
 }
