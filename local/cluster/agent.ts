@@ -102,7 +102,10 @@ class Settled {
 
   async #run(): Promise<void> {
     this.#timer = undefined;
-    if (this.#busy) return this.request();
+    if (this.#busy) {
+      this.request();
+      return;
+    }
     this.#busy = true;
     try {
       await this.#work();

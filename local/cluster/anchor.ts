@@ -56,7 +56,7 @@ export async function startAnchor(options: AnchorOptions): Promise<Anchor> {
       code === 75 ? `${options.lock} is held by another platform` : `exit code ${code ?? "?"}`;
   });
   child.unref();
-  const anchor = await until("the cluster's namespaces", 10, async () => {
+  const anchor = await until("the cluster's namespaces", 10, () => {
     if (ended !== undefined || child.pid === undefined) return { failed: ended ?? "not started" };
     const startTime = startTimeOf(child.pid);
     if (startTime === undefined || childOf(child.pid) === undefined) return undefined;
@@ -81,7 +81,7 @@ export async function killAnchor(file: string): Promise<void> {
   if (anchor !== undefined) {
     const inner = childOf(anchor.pid);
     process.kill(anchor.pid, "SIGKILL");
-    await until(`the end of process ${anchor.pid}`, 30, async () => {
+    await until(`the end of process ${anchor.pid}`, 30, () => {
       const gone = [anchor.pid, inner].every(
         (pid) => pid === undefined || startTimeOf(pid) === undefined,
       );

@@ -43,7 +43,7 @@ export async function removeCgroups(instance: string): Promise<void> {
 
 async function removeFolders(folders: readonly string[]): Promise<void> {
   for (const folder of folders.filter((path) => existsSync(path))) {
-    await until(`removal of ${folder}`, 20, async () => {
+    await until(`removal of ${folder}`, 20, () => {
       removeTree(folder);
       return true;
     });

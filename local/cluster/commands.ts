@@ -23,7 +23,8 @@ export function outcome(
         maxBuffer: 256 * 1024 * 1024,
       },
       (error: ExecFileException | null, stdout, stderr) => {
-        if (error !== null && typeof error.code === "string") fail(error);
+        if (error !== null && typeof error.code === "string")
+          fail(new Error(`cannot run ${command}: ${error.message}`, { cause: error }));
         else done({ code: exitCode(error), stdout, stderr });
       },
     );

@@ -1,9 +1,9 @@
-import type { V1LabelSelector, V1LabelSelectorRequirement } from "@kubernetes/client-node";
+import type { LabelRequirement, LabelSelector } from "./kubernetesTypes.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
 /** Whether labels satisfy a selector. An empty selector takes everything. */
-export function selects(selector: V1LabelSelector, labels: Labels = {}): boolean {
+export function selects(selector: LabelSelector, labels: Labels = {}): boolean {
   const exact = Object.entries(selector.matchLabels ?? {});
   return (
     exact.every(([key, value]) => labels[key] === value) &&
@@ -11,10 +11,7 @@ export function selects(selector: V1LabelSelector, labels: Labels = {}): boolean
   );
 }
 
-function meets(
-  { key, operator, values = [] }: V1LabelSelectorRequirement,
-  labels: Labels,
-): boolean {
+function meets({ key, operator, values = [] }: LabelRequirement, labels: Labels): boolean {
   const value = labels[key];
   switch (operator) {
     case "In":

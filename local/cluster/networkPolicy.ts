@@ -1,30 +1,30 @@
 import type {
-  V1IPBlock,
-  V1Namespace,
-  V1NetworkPolicy,
-  V1NetworkPolicyIngressRule,
-  V1NetworkPolicyPeer,
-  V1NetworkPolicyPort,
-  V1Pod,
-} from "@kubernetes/client-node";
+  IpBlock,
+  Namespace,
+  NetworkPolicy,
+  NetworkPolicySpec,
+  Pod,
+  PolicyPeer,
+  PolicyPort,
+} from "./kubernetesTypes.ts";
 
 import { selects } from "./labelSelector.ts";
 
 /** What the rules follow from. */
 export interface PolicyInput {
-  readonly policies: readonly V1NetworkPolicy[];
-  readonly pods: readonly V1Pod[];
-  readonly namespaces: readonly V1Namespace[];
+  readonly policies: readonly NetworkPolicy[];
+  readonly pods: readonly Pod[];
+  readonly namespaces: readonly Namespace[];
 }
 
 interface Endpoint {
   readonly ip: string;
-  readonly pod: V1Pod;
+  readonly pod: Pod;
 }
 
 interface Scope {
   readonly endpoints: readonly Endpoint[];
-  readonly namespaceLabels: ReadonlyMap<string, Record<string, string>>;
+  readonly namespaceLabels: ReadonlyMap<string, Readonly<Record<string, string>>>;
 }
 
 /** A side of a connection: addresses that nft understands, and the pods behind them. */
@@ -84,7 +84,7 @@ export function policyRules(input: PolicyInput): string {
 function rulesFor(
   target: Endpoint,
   direction: Direction,
-  policies: readonly V1NetworkPolicy[],
+  policies: readonly NetworkPolicy[],
   scope: Scope,
 ): string[] | undefined {
   const { namespace, labels } = target.pod.metadata ?? {};
@@ -98,7 +98,7 @@ function rulesFor(
   const rules = applying.flatMap(({ spec }) => {
     if (direction === "Ingress") {
       return (spec?.ingress ?? []).flatMap((rule) =>
-        peersOf(sourcesOf(rule), "saddr", namespace ?? "", scope).flatMap((peer) =>
+        peersOf(rule._from ?? rule.from, "saddr", namespace ?? "", scope).flatMap((peer) =>
           portMatches(rule.ports, () => [{ match: peer.match, pod: target.pod }], peer.match),
         ),
       );
@@ -114,21 +114,14 @@ function rulesFor(
   return [...new Set(rules)];
 }
 
-/** The client calls the field `_from` in what it lists and, as the API does, `from` in what it watches. */
-function sourcesOf(
-  rule: V1NetworkPolicyIngressRule & { readonly from?: V1NetworkPolicyPeer[] },
-): V1NetworkPolicyPeer[] | undefined {
-  return rule._from ?? rule.from;
-}
-
-function directionsOf(spec: V1NetworkPolicy["spec"]): Direction[] {
+function directionsOf(spec: NetworkPolicySpec | undefined): Direction[] {
   const types = spec?.policyTypes;
   if (types !== undefined) return types.filter((type) => type === "Ingress" || type === "Egress");
   return spec?.egress === undefined ? ["Ingress"] : ["Ingress", "Egress"];
 }
 
 function peersOf(
-  peers: readonly V1NetworkPolicyPeer[] | undefined,
+  peers: readonly PolicyPeer[] | undefined,
   field: "saddr" | "daddr",
   namespace: string,
   { endpoints, namespaceLabels }: Scope,
@@ -151,7 +144,7 @@ function peersOf(
   });
 }
 
-function blockPeer({ cidr, except = [] }: V1IPBlock, field: string): Peer[] {
+function blockPeer({ cidr, except = [] }: IpBlock, field: string): Peer[] {
   if (cidr.includes(":")) return [];
   const but = except.length === 0 ? "" : `ip ${field} != ${set(except)} `;
   return [{ match: `ip ${field} ${cidr} ${but}`, endpoints: [] }];
@@ -159,12 +152,12 @@ function blockPeer({ cidr, except = [] }: V1IPBlock, field: string): Peer[] {
 
 interface Named {
   readonly match: string;
-  readonly pod: V1Pod;
+  readonly pod: Pod;
 }
 
 /** Joins a peer's match with each port. A port's name means what the receiving pod calls so. */
 function portMatches(
-  ports: readonly V1NetworkPolicyPort[] | undefined,
+  ports: readonly PolicyPort[] | undefined,
   receivers: () => readonly Named[],
   match: string,
 ): string[] {
@@ -182,7 +175,7 @@ function portMatches(
   });
 }
 
-function namedPorts(pod: V1Pod, name: string, protocol: string): number[] {
+function namedPorts(pod: Pod, name: string, protocol: string): number[] {
   const { containers = [], initContainers = [] } = pod.spec ?? {};
   return [...containers, ...initContainers]
     .flatMap(({ ports }) => ports ?? [])
@@ -191,7 +184,7 @@ function namedPorts(pod: V1Pod, name: string, protocol: string): number[] {
 }
 
 /** A pod that has an address of its own now; addresses of ended pods may be somebody else's by then. */
-function endpointOf(pod: V1Pod): Endpoint[] {
+function endpointOf(pod: Pod): Endpoint[] {
   const { podIP, phase } = pod.status ?? {};
   if (podIP === undefined || podIP === "" || pod.spec?.hostNetwork === true) return [];
   return phase === "Succeeded" || phase === "Failed" ? [] : [{ ip: podIP, pod }];
@@ -209,6 +202,6 @@ function set(items: readonly string[]): string {
   return `{ ${[...items].sort().join(", ")} }`;
 }
 
-function keyOf({ metadata }: V1NetworkPolicy): string {
+function keyOf({ metadata }: NetworkPolicy): string {
   return `${metadata?.namespace ?? ""}/${metadata?.name ?? ""}`;
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 
 import type { Link } from "./options.ts";
-import type { NodeProcess } from "./processes.ts";
+import type { NodeProcess } from "./nodeProcess.ts";
 
 /** What the node program is told by the program that started it. */
 export interface NodePlan {

@@ -12,7 +12,7 @@ export class Final extends Error {}
 export async function until<T>(
   what: string,
   seconds: number,
-  ask: () => Promise<T | undefined>,
+  ask: () => T | undefined | Promise<T | undefined>,
   everyMs = 100,
 ): Promise<T> {
   const deadline = performance.now() + seconds * 1000;

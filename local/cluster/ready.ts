@@ -53,7 +53,9 @@ export async function untilReady(
   const ready = `-o=jsonpath={.status.conditions[?(@.type=="Ready")].status}`;
   await wait("node", async () => (await kubectl("get", "node", nodeName, ready)) === "True");
   const dns = ["get", "pods", "--namespace=kube-system", "--selector=k8s-app=kube-dns", "-o=json"];
-  await wait("DNS", async () => podIsReady(JSON.parse(await kubectl(...dns)), startedAt));
+  await wait("DNS", async () =>
+    podIsReady(JSON.parse(await kubectl(...dns)) as PodsState, startedAt),
+  );
 }
 
 async function failIfEnded<T>(paths: ClusterPaths, ask: () => Promise<T>): Promise<T> {

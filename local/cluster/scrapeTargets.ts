@@ -1,4 +1,4 @@
-import type { V1Pod } from "@kubernetes/client-node";
+import type { Pod } from "./kubernetesTypes.ts";
 
 /** Targets of Prometheus's `file_sd_configs`. */
 export interface TargetGroup {
@@ -7,7 +7,7 @@ export interface TargetGroup {
 }
 
 /** The pods that ask to be scraped by the usual annotations `prometheus.io/scrape`, `/port` and `/path`. */
-export function scrapeTargets(pods: readonly V1Pod[]): TargetGroup[] {
+export function scrapeTargets(pods: readonly Pod[]): TargetGroup[] {
   return pods
     .flatMap(({ metadata, spec, status }) => {
       const asked = (name: string): string | undefined =>
@@ -25,7 +25,7 @@ export function scrapeTargets(pods: readonly V1Pod[]): TargetGroup[] {
     .sort((one, other) => (key(one) < key(other) ? -1 : 1));
 }
 
-function firstPort(spec: V1Pod["spec"]): string | undefined {
+function firstPort(spec: Pod["spec"]): string | undefined {
   const ports = (spec?.containers ?? []).flatMap((container) => container.ports ?? []);
   return ports[0] === undefined ? undefined : String(ports[0].containerPort);
 }

@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-import type { NodeProcess, Probe } from "./processes.ts";
+import type { NodeProcess, Probe } from "./nodeProcess.ts";
 
 const READY_SECONDS = 120;
 const SHORTEST_PAUSE_MS = 200;
@@ -84,7 +84,6 @@ export class Supervisor {
       while (!this.#ending) {
         const started = performance.now();
         const code = await this.#run(process);
-        if (this.#ending) return;
         if (performance.now() - started > 10_000) delay = SHORTEST_PAUSE_MS;
         this.#say(`${process.name} ended (${code}); again in ${delay} ms`);
         await pause(delay);

@@ -1,5 +1,4 @@
-import type { V1NetworkPolicy, V1NetworkPolicySpec, V1Pod } from "@kubernetes/client-node";
-
+import type { NetworkPolicy, NetworkPolicySpec, Pod } from "../../../local/cluster/kubernetesTypes";
 import { policyRules } from "../../../local/cluster/networkPolicy";
 
 const namespaces = [
@@ -7,11 +6,11 @@ const namespaces = [
   { metadata: { name: "other", labels: { team: "web" } } },
 ];
 
-function pod(namespace: string, app: string, podIP: string, more: Partial<V1Pod> = {}): V1Pod {
+function pod(namespace: string, app: string, podIP: string, more: Partial<Pod> = {}): Pod {
   return {
     metadata: { name: app, namespace, labels: { app } },
     spec: {
-      containers: [{ name: "main", ports: [{ name: "http", containerPort: 8000 }] }],
+      containers: [{ ports: [{ name: "http", containerPort: 8000 }] }],
     },
     status: { phase: "Running", podIP },
     ...more,
@@ -23,12 +22,12 @@ const client = pod("llm", "client", "10.244.0.3");
 const foreign = pod("other", "client", "10.244.0.4");
 const pods = [foreign, client, server];
 
-function policy(spec: V1NetworkPolicySpec): V1NetworkPolicy {
+function policy(spec: NetworkPolicySpec): NetworkPolicy {
   return { metadata: { name: "policy", namespace: "llm" }, spec };
 }
 
 /** The lines of one chain, or undefined where there is no such chain. */
-function chainOf(name: string, ...policies: V1NetworkPolicy[]): string[] | undefined {
+function chainOf(name: string, ...policies: NetworkPolicy[]): string[] | undefined {
   return chainIn(policyRules({ policies, pods, namespaces }), name);
 }
 
@@ -109,7 +108,7 @@ describe("who is isolated", () => {
 });
 
 describe("whom an ingress rule lets in", () => {
-  const from = (...peers: object[]): V1NetworkPolicy =>
+  const from = (...peers: object[]): NetworkPolicy =>
     policy({ podSelector, policyTypes: ["Ingress"], ingress: [{ _from: peers }] });
 
   it.each([
@@ -143,7 +142,7 @@ describe("whom an ingress rule lets in", () => {
 
   it("the same whether the client names the field _from or from", () => {
     const peers = [{ podSelector: {} }];
-    const watched = policy({ podSelector, ingress: [Object.assign({}, { from: peers })] });
+    const watched = policy({ podSelector, ingress: [{ from: peers }] });
     expect(chainOf(ingress, watched)).toEqual(chainOf(ingress, from(...peers)));
   });
 

@@ -14,6 +14,10 @@ const image = {
   user: "65535:65535",
 };
 
+interface Named {
+  readonly digest: string;
+}
+
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "llmops-oci-"));
@@ -39,19 +43,17 @@ it("is an OCI layout in which every blob has its digest's name", () => {
     expect(`sha256:${createHash("sha256").update(data).digest("hex")}`).toBe(name);
     return data;
   };
-  const index = JSON.parse(read("index.json").toString());
+  const index = JSON.parse(read("index.json").toString()) as { manifests: Named[] };
   expect(index.manifests[0]).toMatchObject({
     digest,
     annotations: { "io.containerd.image.name": image.name },
   });
-  const manifest = JSON.parse(blob(digest).toString());
-  const config = JSON.parse(blob(manifest.config.digest).toString());
-  expect(config.config).toEqual({
-    User: "65535:65535",
-    Entrypoint: ["/bin/pause"],
-    WorkingDir: "/",
+  const manifest = JSON.parse(blob(digest).toString()) as { config: Named; layers: [Named] };
+  const config = JSON.parse(blob(manifest.config.digest).toString()) as unknown;
+  expect(config).toMatchObject({
+    config: { User: "65535:65535", Entrypoint: ["/bin/pause"], WorkingDir: "/" },
+    rootfs: { type: "layers", diff_ids: [manifest.layers[0].digest] },
   });
-  expect(config.rootfs.diff_ids).toEqual([manifest.layers[0].digest]);
   writeFileSync(join(folder, "layer.tar"), blob(manifest.layers[0].digest));
   const listed = execFileSync("tar", ["-tvf", join(folder, "layer.tar")]).toString();
   expect(listed).toMatch(/^-rwxr-xr-x 0\/0 .* bin\/pause$/m);
