@@ -96,7 +96,13 @@ function mounts(): string[] {
     .sort();
 }
 
-/** TCP and UDP sockets that wait for others, of either address family. */
+/** First of the ports that the kernel gives to programs that ask for any. */
+const FIRST_ANY_PORT = 32768;
+
+/**
+ * TCP and UDP sockets that wait for others, of either address family. Left out are those on the loopback address with a
+ * port that the kernel chose: any program on the machine opens and closes such at any time.
+ */
 function listeningSockets(): string[] {
   const waiting = { tcp: "0A", tcp6: "0A", udp: "07", udp6: "07" };
   return Object.entries(waiting)
@@ -106,9 +112,16 @@ function listeningSockets(): string[] {
       return lines(readFileSync(file, "utf8"))
         .map((line) => line.trim().split(/\s+/))
         .filter((fields) => fields[3] === state)
-        .map((fields) => `${name} ${fields[1] ?? ""}`);
+        .map((fields) => fields[1] ?? "")
+        .filter((address) => !isPassing(address))
+        .map((address) => `${name} ${address}`);
     })
     .sort();
+}
+
+function isPassing(address: string): boolean {
+  const [ip = "", port = ""] = address.split(":");
+  return /^(0100007F|0{24}01000000)$/.test(ip) && parseInt(port, 16) >= FIRST_ANY_PORT;
 }
 
 function contexts(): string[] {
