@@ -54,6 +54,8 @@ async function setUpNetwork({ link }: NodePlan): Promise<void> {
   for (const [setting, value] of [
     ["net/ipv4/ip_forward", "1"],
     ["net/ipv6/conf/all/disable_ipv6", "1"],
+    // When the node is killed, the kernel keeps its network for as long as it tries to end open connections.
+    ["net/ipv4/tcp_orphan_retries", "1"],
     ["net/bridge/bridge-nf-call-iptables", "1"],
   ] as const) {
     writeFileSync(join("/proc/sys", setting), value);
