@@ -21,6 +21,9 @@ export const absolutePath = z.string().regex(/^\/(?!.*(^|\/)\.\.(\/|$))[^\s:]+$/
   error: "an absolute path without '..'",
 });
 
+/** An IPv4 address range, such as `10.0.0.0/8`. */
+export const cidr = z.cidrv4({ error: "an address range, such as 10.0.0.0/8" });
+
 /** A path below some folder: relative, without `..`. */
 export const relativePath = z.string().regex(/^(?!\/)(?!.*(^|\/)\.\.(\/|$))[^\s:]+$/, {
   error: "a relative path without '..'",

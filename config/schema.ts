@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { imagesSchema } from "./images";
 import { modelSchema } from "./models";
-import { dnsLabel, placement, plainUrl, resources, service } from "./primitives";
+import { cidr, dnsLabel, placement, plainUrl, resources, service } from "./primitives";
 import { storageSchema } from "./storage";
 import { trainingSchema } from "./training";
 
@@ -32,6 +32,8 @@ const networkSchema = z
   .strictObject({
     /** Namespaces whose pods may call the model servers and MLflow. */
     clientNamespaces: z.array(dnsLabel()).default([]),
+    /** Address ranges outside of the cluster that may call them, where their Services are open to them. */
+    clientCidrs: z.array(cidr).default([]),
     /** Namespace whose pods may scrape metrics. */
     monitoringNamespace: dnsLabel().default("monitoring"),
   })

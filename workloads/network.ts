@@ -21,7 +21,10 @@ const tcp = (port: number): types.input.networking.v1.NetworkPolicyPort[] => [
  * Traffic from the node itself (probes, NodePort) is outside of what policies govern.
  */
 export function networkPolicies(settings: NetworkSettings): Record<string, PolicySpec> {
-  const clients = settings.clientNamespaces.map(namespace);
+  const clients = [
+    ...settings.clientNamespaces.map(namespace),
+    ...settings.clientCidrs.map((cidr) => ({ ipBlock: { cidr } })),
+  ];
   const monitoring = namespace(settings.monitoringNamespace);
   return {
     "default-deny": { podSelector: {}, policyTypes: ["Ingress", "Egress"] },

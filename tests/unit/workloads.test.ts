@@ -76,6 +76,15 @@ describe("network policies", () => {
     });
   });
 
+  test("address ranges outside of the cluster are let in only where named", () => {
+    const open = networkPolicies({ ...network, clientNamespaces: [], clientCidrs: ["10.0.0.0/8"] });
+    for (const name of ["inference", "mlflow"]) {
+      const ingress = open[name]?.ingress as readonly { readonly from: readonly object[] }[];
+      expect(ingress[0]?.from).toContainEqual({ ipBlock: { cidr: "10.0.0.0/8" } });
+    }
+    expect(JSON.stringify(policies)).not.toContain("ipBlock");
+  });
+
   test("each exception, and no other", () => {
     expect(Object.keys(policies).sort()).toEqual([
       "allow-dns",
