@@ -131,7 +131,7 @@ test("CPU and CUDA variants have the same torch, vLLM, Transformers and LLaMA-Fa
 });
 
 test("shell scripts are whole", () => {
-  for (const file of ["lock.sh", "base/install.sh", "training/build_wheels.sh"]) {
+  for (const file of ["lock.sh", "base/install.sh", "training/build_wheels.sh", "inference/register_vllm.sh"]) {
     execFileSync("bash", ["-n", join(IMAGES, file)]);
   }
 });
