@@ -4,7 +4,17 @@ import tseslint from "typescript-eslint";
 const program = ["index.ts", "config/**/*.ts", "workloads/**/*.ts", "components/**/*.ts"];
 
 export default tseslint.config(
-  { ignores: ["node_modules/", ".local/", "rendered/", "images/", "**/*.js", "**/*.mjs", "**/*.cjs"] },
+  {
+    ignores: [
+      "node_modules/",
+      ".local/",
+      "rendered/",
+      "images/",
+      "**/*.js",
+      "**/*.mjs",
+      "**/*.cjs",
+    ],
+  },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true } },

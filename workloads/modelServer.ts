@@ -57,6 +57,8 @@ function environment(args: ModelServerPodArgs): types.input.core.v1.EnvVar[] {
       ? {
           VLLM_CPU_KVCACHE_SPACE: String(args.settings.cpuKvCacheGiB),
           VLLM_CPU_OMP_THREADS_BIND: "nobind",
+          // On a CPU, torch.compile needs a C++ compiler, and the image has none.
+          TORCHDYNAMO_DISABLE: "1",
         }
       : {};
   return [

@@ -8,7 +8,7 @@ export async function runStack(input: StackInput): Promise<ProgramRun> {
     const outputs: { value?: Record<string, unknown> } = {};
     await jest.isolateModulesAsync(async () => {
       jest.doMock("@pulumi/pulumi", () => pulumi);
-      outputs.value = (await import("../../index"));
+      outputs.value = await import("../../index");
     });
     return { ...outputs.value };
   });
