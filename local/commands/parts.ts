@@ -29,14 +29,21 @@ const buildGuess: Record<string, number> = {
   pause: 2,
 };
 
-/** Builds or finds the tools, and nothing else. */
-export async function buildTools(context: Context): Promise<void> {
+/** Builds or finds the tools, and nothing else; says where they are. */
+export async function buildTools(
+  context: Context,
+): Promise<{ readonly debsRoot: string; readonly bins: readonly string[] }> {
   mkdirSync(context.folders.logs, { recursive: true });
   const timings = join(cacheRoot(), "timings.json");
   const progress = new Progress({ total: clusterTools.length + 2, timings });
   try {
-    await Promise.all([debs(context, progress), goTools(context, progress)]);
+    const [{ root }, { path }] = await Promise.all([
+      debs(context, progress),
+      goTools(context, progress),
+    ]);
     progress.finish({ command: "make tools", kind: "tools" });
+    const kubernetes = join(await context.tools.folder("kubernetes"), "bin");
+    return { debsRoot: root, bins: [kubernetes, ...path] };
   } catch (error) {
     context.abort();
     throw error;

@@ -1,8 +1,10 @@
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 
+import { makeContext } from "./context.ts";
+import { buildTools } from "./parts.ts";
 import { duration } from "../progress.ts";
 import { ensureTestPython } from "../toolchain/testPython.ts";
 
@@ -24,14 +26,14 @@ interface Context {
 
 const crashed: Counts = { passed: 0, failed: 1 };
 
-const unitFolders = ["unit", "component", "stack", "local", "standins"];
+const unitFolders = ["unit", "component", "stack", "local"];
 
 /** The levels of the tests, in the order in which they are run. */
 export const levels = {
   lint: (context: Context) => lint(context),
   unit: (context: Context) => jest(context, unitFolders),
-  images: (context: Context) => pytest(context),
-  engine: (context: Context) => jest(context, ["engine"]),
+  images: (context: Context) => images(context),
+  engine: (context: Context) => engine(context),
   cluster: (context: Context) => cluster(context),
 } as const;
 
@@ -117,33 +119,53 @@ async function lint({ checkout }: Context): Promise<Counts> {
   ];
   let passed = 0;
   for (const [command, ...args] of checks) {
-    if ((await start(checkout, command, args)) === 0) passed += 1;
+    if ((await start({ checkout, command, args })) === 0) passed += 1;
   }
   return { passed, failed: checks.length - passed };
 }
 
-async function jest({ checkout, scratch }: Context, folders: readonly string[]): Promise<Counts> {
+async function jest(
+  { checkout, scratch }: Context,
+  folders: readonly string[],
+  path: readonly string[] = [],
+): Promise<Counts> {
   const report = join(scratch, `jest-${folders[0] ?? ""}.json`);
   const paths = folders
     .map((folder) => join("tests", folder))
     .filter((folder) => existsSync(join(checkout, folder)));
   const command = join(checkout, "node_modules", ".bin", "jest");
   const args = ["--json", `--outputFile=${report}`, "--silent=false", ...paths];
-  const code = await start(checkout, command, args, "quiet");
+  const code = await start({ checkout, command, args, path, quiet: true });
   return reported(report, code, jestCounts);
 }
 
-async function pytest({ checkout, scratch }: Context): Promise<Counts> {
+/** The images' entry code in Python, and their Dockerfiles and locks. */
+async function images(context: Context): Promise<Counts> {
+  const { checkout, scratch } = context;
   const report = join(scratch, "pytest.xml");
   const python = await ensureTestPython(checkout);
-  const args = ["-m", "pytest", "-q", `--junitxml=${report}`, join("tests", "images")];
-  return reported(report, await start(checkout, python, args), junitCounts);
+  const args = ["-m", "pytest", "-q", "--import-mode=importlib", `--junitxml=${report}`, "images"];
+  const code = await start({ checkout, command: python, args });
+  const entry = reported(report, code, junitCounts);
+  const files = await jest(context, ["images"], [dirname(python)]);
+  return { passed: entry.passed + files.passed, failed: entry.failed + files.failed };
+}
+
+/** The stand-ins and the program under the real engine, with the tools that the tests need. */
+async function engine(context: Context): Promise<Counts> {
+  const { debsRoot, bins } = await buildTools(makeContext(context.checkout));
+  process.env["LLMOPS_DEBS_ROOT"] = debsRoot;
+  return jest(context, ["standins", "engine"], bins);
 }
 
 /** The platform from nothing to the answer counts as a test, and so does taking it away. */
 async function cluster(context: Context): Promise<Counts> {
   const self = (command: string): Promise<number> =>
-    start(context.checkout, process.execPath, [join("local", "main.ts"), command]);
+    start({
+      checkout: context.checkout,
+      command: process.execPath,
+      args: ["--disable-warning=ExperimentalWarning", join("local", "main.ts"), command],
+    });
   const up = (await self("up")) === 0;
   const counts = up ? await jest(context, ["cluster"]) : crashed;
   const down = (await self("down")) === 0;
@@ -158,18 +180,21 @@ function reported(file: string, code: number, count: (report: string) => Counts)
   return silent ? { ...counts, failed: 1 } : counts;
 }
 
-async function start(
-  checkout: string,
-  command: string,
-  args: readonly string[],
-  output: "shown" | "quiet" = "shown",
-): Promise<number> {
-  const stdout = output === "shown" ? "inherit" : "ignore";
-  const bin = join(checkout, "node_modules", ".bin");
+async function start(program: {
+  checkout: string;
+  command: string;
+  args: readonly string[];
+  /** Folders to put on PATH before all others. */
+  path?: readonly string[];
+  /** Whether standard output, which a report repeats, is dropped. */
+  quiet?: boolean;
+}): Promise<number> {
+  const { checkout, command, args, path = [], quiet = false } = program;
+  const folders = [...path, join(checkout, "node_modules", ".bin"), process.env["PATH"] ?? ""];
   const child = spawn(command, args, {
     cwd: checkout,
-    env: { ...process.env, PATH: `${bin}:${process.env["PATH"] ?? ""}` },
-    stdio: ["ignore", stdout, "inherit"],
+    env: { ...process.env, PATH: folders.join(delimiter) },
+    stdio: ["ignore", quiet ? "ignore" : "inherit", "inherit"],
   });
   return new Promise((done) => {
     child.on("error", (error) => {

@@ -7,9 +7,9 @@ import { withLock } from "./lock.ts";
 import { cacheRoot } from "./paths.ts";
 import { run } from "./run.ts";
 
-/** The Python that runs the image tests: a virtual environment in the cache with `tests/images/requirements.txt`. */
+/** The Python that runs the image tests: a virtual environment in the cache with `images/requirements-dev.lock`. */
 export async function ensureTestPython(checkout: string): Promise<string> {
-  const requirements = join(checkout, "tests", "images", "requirements.txt");
+  const requirements = join(checkout, "images", "requirements-dev.lock");
   const hash = createHash("sha256").update(readFileSync(requirements)).digest("hex").slice(0, 12);
   const home = join(cacheRoot(), "python", `tests-${hash}`);
   const python = join(home, "bin", "python");
