@@ -33,9 +33,6 @@ export interface ModelServerArgs {
  * ConfigMap, and a PodDisruptionBudget where there is more than one replica to keep.
  */
 export class ModelServer extends pulumi.ComponentResource {
-  /** Address of the API inside the cluster. */
-  public readonly url: pulumi.Output<string>;
-
   public constructor(name: string, args: ModelServerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llmops:index:ModelServer", name, {}, opts);
     const { settings, namespace } = args;
@@ -52,7 +49,7 @@ export class ModelServer extends pulumi.ComponentResource {
       { metadata, spec: modelServerSpec({ ...args, configMap: config.metadata.name }) },
       { parent: this, ignoreChanges: ["spec.replicas"], customTimeouts: rolloutTimeouts(settings) },
     );
-    const service = new k8s.core.v1.Service(
+    new k8s.core.v1.Service(
       server,
       { metadata, spec: serviceSpec(settings.service, selector, PORTS.modelServer) },
       { parent: this },
@@ -72,8 +69,7 @@ export class ModelServer extends pulumi.ComponentResource {
         { parent: this },
       );
     }
-    this.url = pulumi.interpolate`http://${service.metadata.name}.${namespace}.svc:${PORTS.modelServer}/v1`;
-    this.registerOutputs({ url: this.url });
+    this.registerOutputs();
   }
 }
 

@@ -4,6 +4,7 @@ import { stringify } from "yaml";
 import type { ModelSettings } from "../config/models";
 import { PORTS, labels, modelServerName, selectorLabels } from "./names";
 import {
+  CONFIG_FOLDER,
   HOME,
   PRIVATE_ENV,
   containerDefaults,
@@ -14,7 +15,6 @@ import {
 } from "./pod";
 import { MODELS_FOLDER } from "./source";
 
-const CONFIG_FOLDER = "/app/config";
 const CONFIG_FILE = "inference.yaml";
 
 /** Seconds that a pod goes on serving after it was told to end, so that its endpoint is gone. */

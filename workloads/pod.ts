@@ -1,4 +1,5 @@
 import type { types } from "@pulumi/kubernetes";
+import type { Input } from "@pulumi/pulumi";
 import type { Role } from "./names";
 import { serviceAccountName } from "./names";
 
@@ -7,6 +8,9 @@ export const USER_ID = 10001;
 
 /** Home folder of that user, with its caches below. */
 export const HOME = "/home/app";
+
+/** Folder in which a container finds its run configuration. */
+export const CONFIG_FOLDER = "/app/config";
 
 type PodSpec = types.input.core.v1.PodSpec;
 type Container = types.input.core.v1.Container;
@@ -94,11 +98,8 @@ export function resourceRequirements(
 }
 
 /** A reference to a key of a Secret as an environment variable. */
-export function secretEnv(
-  key: string,
-  secret: types.input.core.v1.SecretKeySelector["name"],
-): EnvVar {
-  return { name: key, valueFrom: { secretKeyRef: { name: secret ?? "", key } } };
+export function secretEnv(key: string, secret: Input<string>): EnvVar {
+  return { name: key, valueFrom: { secretKeyRef: { name: secret, key } } };
 }
 
 /** Environment variables from a plain map, in the order given. */

@@ -7,6 +7,7 @@ import type { TrainingConfig } from "../config/trainingFile";
 import { OUTPUT_FOLDER, trainsAdapter } from "../config/trainingFile";
 import { NAMES, labels } from "./names";
 import {
+  CONFIG_FOLDER,
   PRIVATE_ENV,
   containerDefaults,
   plainEnv,
@@ -19,7 +20,6 @@ import { MODELS_FOLDER, modelPath } from "./source";
 /** Folder with the data set and its dataset_info.json. */
 export const DATA_FOLDER = "/app/data";
 
-const CONFIG_FOLDER = "/app/config";
 const CONFIG_FILE = "train_config.yaml";
 
 /** Annotation of the pod that holds the training file; mounted as /app/config/train_config.yaml. */

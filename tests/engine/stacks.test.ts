@@ -6,7 +6,7 @@ import { ROOT, kubernetesObjects, redact, stackFile } from "../support/program";
 import { runStack } from "../support/stack";
 import type { ApiObject } from "./support/controlPlane";
 import { ControlPlane } from "./support/controlPlane";
-import { eventually } from "./support/processes";
+import { until } from "../../local/cluster/poll.ts";
 import { PulumiProject } from "./support/pulumiProject";
 
 const STACKS = ["dev", "local", "prod"] as const;
@@ -105,7 +105,7 @@ describe.each(STACKS)("stack %s", (stack) => {
       }
     } finally {
       await plane.request("DELETE", path);
-      await eventually("the namespace's end", 60, async () =>
+      await until("the namespace's end", 60, async () =>
         (await plane.request("GET", path)) === undefined ? true : undefined,
       );
     }

@@ -1,5 +1,5 @@
 import { ControlPlane } from "../engine/support/controlPlane";
-import { eventually } from "../engine/support/processes";
+import { until } from "../../local/cluster/poll.ts";
 import { PulumiProject } from "../engine/support/pulumiProject";
 
 const base = "/apis/apps/v1/namespaces/default/deployments";
@@ -82,7 +82,7 @@ test("a rollout that fails names the pod's trouble, is kept, and the next update
   expect(await project.planned()).toEqual({ same: 1, update: 1 });
 
   const goesOn = project.up();
-  const generation = await eventually("the Deployment", 30, async () => {
+  const generation = await until("the Deployment", 30, async () => {
     const found = await plane.request("GET", `${base}/slow`);
     const metadata = found?.["metadata"] as { generation: number } | undefined;
     return metadata?.generation;
@@ -96,7 +96,7 @@ test("a rollout that fails names the pod's trouble, is kept, and the next update
 test("a Job that fails stops the update at once and is replaced by the next one", async () => {
   await project.program(job);
   const first = project.tryUp();
-  await eventually("the Job", 60, () => plane.request("GET", `${jobs}/work`));
+  await until("the Job", 60, () => plane.request("GET", `${jobs}/work`));
   const now = new Date().toISOString();
   await plane.request("PATCH", `${jobs}/work/status`, {
     status: {
@@ -116,7 +116,7 @@ test("a Job that fails stops the update at once and is replaced by the next one"
   const before = await plane.request("GET", `${jobs}/work`);
   const uid = (object: typeof before) => (object?.["metadata"] as { uid: string } | undefined)?.uid;
   const second = project.up();
-  await eventually("another Job", 60, async () => {
+  await until("another Job", 60, async () => {
     const found = uid(await plane.request("GET", `${jobs}/work`));
     return found !== undefined && found !== uid(before) ? found : undefined;
   });

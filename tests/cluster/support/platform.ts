@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { parse, stringify } from "yaml";
+import { until } from "../../../local/cluster/poll.ts";
 import { ROOT } from "../../support/program";
 
 const execute = promisify(execFile);
@@ -67,25 +68,12 @@ const stackArgs = ["--stack", "local", "--config-file", STACK_FILE, "--non-inter
 export const pulumi = (command: string, ...args: string[]): Promise<Outcome> =>
   tryRun(ROOT, "pulumi", command, ...args, ...stackArgs, "--color=never");
 
-/** Asks until the answer is there; the last error is told when time is over. */
-export async function eventually<T>(
+/** {@link until}, with a pause that suits answers which take a process each. */
+export const eventually = <T>(
   what: string,
   seconds: number,
   ask: () => Promise<T | undefined>,
-): Promise<T> {
-  const deadline = Date.now() + seconds * 1000;
-  let last: unknown = "not yet";
-  while (Date.now() < deadline) {
-    try {
-      const answer = await ask();
-      if (answer !== undefined) return answer;
-    } catch (error) {
-      last = error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-  throw new Error(`${what} did not happen within ${String(seconds)} s: ${String(last)}`);
-}
+): Promise<T> => until(what, seconds, ask, 500);
 
 /** A step of a preview that is no "same". */
 export interface Change {

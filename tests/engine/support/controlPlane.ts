@@ -3,7 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Background, eventually, freePort, toolsEnvironment } from "./processes";
+import { until } from "../../../local/cluster/poll.ts";
+import { Background, freePort, toolsEnvironment } from "./processes";
 
 /** The controllers that delete what was asked to be deleted; the tests play all the others. */
 const controllers = [
@@ -130,7 +131,7 @@ export class ControlPlane {
       "endpoint-reconciler-type": "none",
       "disable-admission-plugins": "ServiceAccount",
     });
-    await eventually("an API server that is ready", 90, async () => {
+    await until("an API server that is ready", 90, async () => {
       this.processes.forEach((process) => process.check());
       this.certificate = await readFile(join(this.file("certs"), "apiserver.crt"), "utf8");
       const { text } = await this.exchange("GET", "/readyz", "application/json");
@@ -143,7 +144,7 @@ export class ControlPlane {
       "leader-elect": "false",
       "secure-port": "0",
     });
-    await eventually("the namespace default", 30, () =>
+    await until("the namespace default", 30, () =>
       this.request("GET", "/api/v1/namespaces/default"),
     );
   }

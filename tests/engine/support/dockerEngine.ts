@@ -2,7 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { debianEnvironment } from "../../../local/cluster/environment";
-import { Background, eventually, freePort, toolsEnvironment } from "./processes";
+import { until } from "../../../local/cluster/poll.ts";
+import { Background, freePort, toolsEnvironment } from "./processes";
 
 /** The environment with Debian's Docker, unpacked by the project under LLMOPS_DEBS_ROOT, first on PATH. */
 function dockerEnvironment(): NodeJS.ProcessEnv {
@@ -86,12 +87,12 @@ export class DockerEngine {
       new Background("dockerd", args, this.env),
       new Background("docker-registry", ["serve", file], this.env),
     ];
-    await eventually("a Docker engine that answers", 60, async () => {
+    await until("a Docker engine that answers", 60, async () => {
       this.processes.forEach((process) => process.check());
       const client = new Background("docker", ["version"], this.env);
       return (await client.end()) === 0 ? true : undefined;
     });
-    await eventually("a registry that answers", 30, async () => {
+    await until("a registry that answers", 30, async () => {
       const response = await fetch(`http://127.0.0.1:${this.port}/v2/`);
       return response.ok ? true : undefined;
     });

@@ -27,28 +27,6 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** Asks again until the answer is there; the last error is told when time is over. */
-export async function eventually<T>(
-  what: string,
-  seconds: number,
-  ask: () => Promise<T | undefined>,
-): Promise<T> {
-  const deadline = Date.now() + seconds * 1_000;
-  let last: unknown = "not yet";
-  while (Date.now() < deadline) {
-    try {
-      const answer = await ask();
-      if (answer !== undefined) {
-        return answer;
-      }
-    } catch (error) {
-      last = error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`${what} did not happen within ${seconds} s: ${String(last)}`);
-}
-
 /** A process of a test, with the end of what it printed. */
 export class Background {
   private readonly child: ChildProcess;
