@@ -1,9 +1,18 @@
 import { randomBytes } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { delimiter, join } from "node:path";
 
 import { parseDocument } from "yaml";
 
+import { until } from "../cluster/poll.ts";
 import type { InstanceFolders } from "../toolchain/paths.ts";
 import type { PulumiTool } from "../toolchain/pulumi.ts";
 import { run } from "../toolchain/run.ts";
@@ -88,12 +97,49 @@ export async function ensureStack(
   writeFileSync(folders.stackFile, `${salt}\n${settings.toString()}`, { mode: 0o600 });
 }
 
-/** Brings the stack to what the settings say. Each line of Pulumi's output goes to `onLine`. */
+/**
+ * Takes away the state locks of updates that were killed. An update that still runs, such as one that a killed
+ * `make local` left behind, is waited for.
+ */
+export async function clearLocks(
+  folders: InstanceFolders,
+  note: (text: string) => void,
+): Promise<void> {
+  const locks = join(folders.pulumi, "state", ".pulumi", "locks");
+  if (!existsSync(locks)) return;
+  const files = readdirSync(locks, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".json"))
+    .map((name) => join(locks, name));
+  for (const file of files) {
+    const pid = lockHolder(file);
+    if (pid !== undefined && isPulumi(pid)) {
+      note(`waiting for pulumi, process ${String(pid)}, which works on this stack`);
+      await until(`the end of process ${String(pid)}`, 7200, () =>
+        Promise.resolve(isPulumi(pid) ? undefined : true),
+      );
+    }
+    rmSync(file, { force: true });
+  }
+}
+
+/** Process number in a lock of Pulumi's file backend; `undefined` where the file is gone or was cut short. */
+function lockHolder(file: string): number | undefined {
+  if (!existsSync(file)) return undefined;
+  const pid = /"pid":\s*(\d+)/.exec(readFileSync(file, "utf8"))?.[1];
+  return pid === undefined ? undefined : Number(pid);
+}
+
+function isPulumi(pid: number): boolean {
+  const name = join("/proc", String(pid), "comm");
+  return existsSync(name) && readFileSync(name, "utf8").trim() === "pulumi";
+}
+
+/** Brings the stack to what the settings say. An interrupted update ends by itself and keeps what it has made. */
 export async function pulumiUp(
   folders: InstanceFolders,
   command: string,
   env: NodeJS.ProcessEnv,
-  onLine: (line: string) => void,
+  options: { readonly interrupt: AbortSignal; readonly onLine: (line: string) => void },
 ): Promise<void> {
   const stack = ["--stack", "local", "--config-file", folders.stackFile];
   await run(command, ["--non-interactive", "up", "--yes", "--skip-preview", ...stack], {
@@ -104,7 +150,7 @@ export async function pulumiUp(
     env,
     log: join(folders.logs, "pulumi-up.log"),
     telling: (line) => !/^@|creating \(|updating \(|warning: using pulumi-|^\s*$/.test(line),
-    onLine,
+    ...options,
   });
 }
 

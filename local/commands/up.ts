@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { Progress } from "../progress.ts";
@@ -17,7 +17,7 @@ import {
 } from "./context.ts";
 import type { Context, Platform } from "./context.ts";
 import { parts } from "./parts.ts";
-import { ensureStack, pulumiUp, stackEnvironment, stackOutputs } from "./stack.ts";
+import { clearLocks, ensureStack, pulumiUp, stackEnvironment, stackOutputs } from "./stack.ts";
 import type { Override } from "./stack.ts";
 import { modelAddress, summary } from "./summary.ts";
 
@@ -96,15 +96,20 @@ export async function program(
   platform: Platform,
   overrides: readonly Override[] = [],
 ): Promise<string> {
-  writeFileSync(platformFile(context), JSON.stringify(platform, null, 2));
+  const partial = `${platformFile(context)}.partial`;
+  writeFileSync(partial, JSON.stringify(platform, null, 2));
+  renameSync(partial, platformFile(context));
   const env = stackEnvironment(context.folders, pulumi, platformEnvironment(context, platform));
   const step = { id: "pulumi-up", label: "pulumi up", guess: 600 };
   await progress.step(step, async (handle) => {
+    await clearLocks(context.folders, handle.note);
     await ensureStack(context.folders, pulumi.command, env, overrides);
-    await pulumiUp(context.folders, pulumi.command, env, (line) => {
+    const onLine = (line: string): void => {
       const news = newsOf(line);
       if (news !== undefined) handle.note(news);
-    });
+    };
+    const options = { interrupt: context.signal, onLine };
+    await pulumiUp(context.folders, pulumi.command, env, options);
   });
   const outputs = await stackOutputs(context.folders, pulumi.command, env);
   const address = platform.nodeAddress;

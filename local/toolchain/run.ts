@@ -17,6 +17,11 @@ export interface RunOptions {
   readonly input?: string;
   /** Ends the command when it fires. */
   readonly signal?: AbortSignal;
+  /**
+   * Interrupts the command when it fires, and leaves the command the time to end by itself. It runs in a process group
+   * of its own, so that a Ctrl-C of the terminal reaches it once, through this.
+   */
+  readonly interrupt?: AbortSignal;
   /** Whether a line is worth showing when the command fails. @default every line is */
   readonly telling?: (line: string) => boolean;
   /** Called with each line of output as it comes. */
@@ -66,7 +71,13 @@ export async function run(
     env: options.env ?? process.env,
     stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
     ...(options.signal === undefined ? {} : { signal: options.signal }),
+    detached: options.interrupt !== undefined,
   });
+  const interrupt = (): void => {
+    child.kill("SIGINT");
+  };
+  if (options.interrupt?.aborted === true) interrupt();
+  options.interrupt?.addEventListener("abort", interrupt);
   const keep = (line: string): void => {
     log?.write(`${line}\n`);
     if (options.telling?.(line) !== false) tail.push(line);
@@ -95,6 +106,7 @@ export async function run(
       done(code === null ? { reason: `ended by ${signal ?? "a signal"}` } : { code });
     });
   });
+  options.interrupt?.removeEventListener("abort", interrupt);
   await new Promise<void>((done) =>
     log === undefined
       ? done()

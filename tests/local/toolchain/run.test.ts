@@ -50,4 +50,20 @@ describe("external commands", () => {
     controller.abort();
     await expect(running).rejects.toThrow(/^waiting failed/);
   });
+
+  test("an interrupted command ends by itself, and its last words are kept", async () => {
+    const controller = new AbortController();
+    const log = join(folder, "step.log");
+    const script = "trap 'echo tidied; exit 3' INT; echo ready; while :; do sleep 0.05; done";
+    const running = run("bash", ["-c", script], {
+      what: "working",
+      log,
+      interrupt: controller.signal,
+      onLine: (line) => {
+        if (line === "ready") controller.abort();
+      },
+    });
+    await expect(running).rejects.toThrow(/^working failed \(exit code 3\)/);
+    expect(readFileSync(log, "utf8")).toContain("tidied\n");
+  });
 });
