@@ -74,9 +74,14 @@ export class PulumiProject {
 
   /** Runs the CLI. */
   run(...args: string[]): Promise<Outcome> {
-    return new Promise((done, reject) => {
-      const all = [...args, "--non-interactive", "--color=never"];
-      const child = spawn("pulumi", all, { cwd: this.folder, env: this.env });
+    return this.start(...args).ended;
+  }
+
+  /** Starts the CLI, to be sent signals. */
+  start(...args: string[]): { signal: (name: NodeJS.Signals) => void; ended: Promise<Outcome> } {
+    const all = [...args, "--non-interactive", "--color=never"];
+    const child = spawn("pulumi", all, { cwd: this.folder, env: this.env });
+    const ended = new Promise<Outcome>((done, reject) => {
       const printed = { stdout: "", stderr: "" };
       child.stdout.on("data", (chunk: Buffer) => (printed.stdout += chunk.toString("utf8")));
       child.stderr.on("data", (chunk: Buffer) => (printed.stderr += chunk.toString("utf8")));
@@ -85,6 +90,7 @@ export class PulumiProject {
         done({ code: code ?? -1, ...printed, text: printed.stdout + printed.stderr });
       });
     });
+    return { signal: (name) => void child.kill(name), ended };
   }
 
   /** Runs the CLI and fails with what it printed unless it succeeds. */
@@ -131,6 +137,11 @@ export class PulumiProject {
   async outputs(): Promise<Record<string, unknown>> {
     const { stdout } = await this.succeed("stack", "output", "--json", "--show-secrets");
     return JSON.parse(stdout) as Record<string, unknown>;
+  }
+
+  /** Takes the lock of a killed command away. */
+  unlock(): Promise<Outcome> {
+    return this.succeed("cancel", "--yes");
   }
 
   /** The text of the state file as it is stored. */

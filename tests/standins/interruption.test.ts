@@ -1,0 +1,78 @@
+import { until } from "../../local/cluster/poll.ts";
+import { ControlPlane } from "../engine/support/controlPlane";
+import { PulumiProject } from "../engine/support/pulumiProject";
+
+const maps = "/api/v1/namespaces/default/configmaps";
+const deployments = "/apis/apps/v1/namespaces/default/deployments";
+const update = ["up", "--yes", "--skip-preview", "--suppress-progress"];
+
+/** Objects that are made one after the other. */
+const chain = (length: number): string => `
+import * as k8s from "@pulumi/kubernetes";
+let dependsOn: k8s.core.v1.ConfigMap[] = [];
+for (let link = 0; link < ${String(length)}; link++) {
+  const args = { metadata: { name: "link-" + link }, data: { link: String(link) } };
+  dependsOn = [new k8s.core.v1.ConfigMap("link-" + link, args, { dependsOn })];
+}
+`;
+
+const rollout = `
+import * as k8s from "@pulumi/kubernetes";
+const labels = { app: "stuck" };
+const containers = [{ name: "stuck", image: "stuck:1" }];
+new k8s.apps.v1.Deployment("stuck", {
+  metadata: { name: "stuck" },
+  spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers } } },
+});
+`;
+
+let plane: ControlPlane;
+let project: PulumiProject;
+
+beforeAll(async () => {
+  plane = await ControlPlane.start();
+}, 180_000);
+
+afterAll(() => plane.stop());
+
+beforeEach(async () => {
+  project = await PulumiProject.create({ KUBECONFIG: plane.kubeconfig });
+}, 60_000);
+
+afterEach(() => project.remove());
+
+test("an interrupted update stops waiting, keeps what it has made, and goes on next time", async () => {
+  await project.program(rollout);
+  const running = project.start(...update);
+  await until("the Deployment", 60, () => plane.request("GET", `${deployments}/stuck`));
+  running.signal("SIGINT");
+  const { code, text } = await running.ended;
+  expect(code).not.toBe(0);
+  expect(text).toContain("the wait for it was interrupted");
+  expect(await project.planned()).toEqual({ same: 1, update: 1 });
+  await project.succeed("destroy", "--yes", "--skip-preview");
+}, 180_000);
+
+test("an update that is killed anywhere converges when it is run again", async () => {
+  const length = 5;
+  await project.program(chain(length));
+  for (let link = 0; link < length; link++) {
+    const running = project.start(...update);
+    await until(`link ${String(link)}`, 60, () =>
+      plane.request("GET", `${maps}/link-${String(link)}`),
+    );
+    running.signal("SIGKILL");
+    await running.ended;
+    await project.unlock();
+  }
+  await project.up();
+  expect(await project.planned()).toEqual({ same: length + 1 });
+  for (let link = 0; link < length; link++) {
+    const found = await plane.request("GET", `${maps}/link-${String(link)}`);
+    expect(found?.["data"]).toEqual({ link: String(link) });
+  }
+  await project.succeed("destroy", "--yes", "--skip-preview");
+  for (let link = 0; link < length; link++) {
+    expect(await plane.request("GET", `${maps}/link-${String(link)}`)).toBeUndefined();
+  }
+}, 300_000);
