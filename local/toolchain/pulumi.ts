@@ -2,7 +2,10 @@ import { existsSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 
 import { installStandins, officialPlugins, pluginNames } from "../standins/install.ts";
+import type { PluginName } from "../standins/install.ts";
 import type { GoTools } from "./goTools.ts";
+import { cacheRoot } from "./paths.ts";
+import { downloadPlugins, sharePlugins } from "./plugins.ts";
 import { tryRun } from "./run.ts";
 
 /** The Pulumi that this checkout works with. */
@@ -44,9 +47,16 @@ export async function officialOrBuilt(
   return { command, path: [dirname(process.execPath), dirname(command), standinsBin] };
 }
 
+const PROVIDER = "pulumi-resource-";
+
+function officialAt(commandFolder: string, home: string): Promise<PluginName[]> {
+  const searched = (process.env["PATH"] ?? "").split(delimiter);
+  return officialPlugins([commandFolder, ...searched], home);
+}
+
 /**
- * Pulumi with every plugin that the program needs: what this machine has is used, the rest is built, and a stand-in
- * takes the place of each official plugin that is not there.
+ * Pulumi with every plugin that the program needs: what this machine has is used, the rest is built or downloaded, and
+ * a stand-in takes the place of each official plugin that cannot be had.
  */
 export async function ensurePulumi(
   tools: GoTools,
@@ -54,8 +64,15 @@ export async function ensurePulumi(
 ): Promise<PulumiTool> {
   const built = (await pulumiOnPath()) === undefined && (await tools.ensure("pulumi")).built;
   const { command, path } = await officialOrBuilt(tools, folders.bin);
-  const searched = (process.env["PATH"] ?? "").split(delimiter);
-  const official = await officialPlugins([dirname(command), ...searched], folders.home);
+  const store = join(cacheRoot(), "plugins");
+  await sharePlugins(store, folders.home);
+  const { checkout } = folders;
+  const there = await officialAt(dirname(command), folders.home);
+  const wanted = pluginNames
+    .filter((name) => name.startsWith(PROVIDER) && !there.includes(name))
+    .map((name) => name.slice(PROVIDER.length));
+  await downloadPlugins({ command, home: store, checkout }, wanted);
+  const official = await officialAt(dirname(command), folders.home);
   const standins = pluginNames.filter((name) => !official.includes(name));
   const source = join(folders.checkout, "local", "standins");
   await installStandins(folders.bin, process.execPath, source, standins);

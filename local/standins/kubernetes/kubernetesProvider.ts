@@ -19,7 +19,7 @@ import { settingsDifference, settingsOf, type Settings } from "./config.ts";
 import { applyOnceServed, refuseExisting } from "./creation.ts";
 import { annotation, replacingChanges } from "./kinds.ts";
 import { withClearErrors } from "./errors.ts";
-import { fieldManager, isAutonamed, withName } from "./naming.ts";
+import { fieldManager, isAutonamed, refusals, withName } from "./naming.ts";
 import { dryRun, planCreation } from "./plan.ts";
 import { isComplete } from "./ready.ts";
 import { render, unrender } from "./render.ts";
@@ -69,11 +69,7 @@ export class KubernetesProvider implements Provider {
     }
     const named = withName(object, revealProps(args.olds), args);
     const inputs = await this.access.withNamespace(named);
-    const generated = objectAt(inputs, "metadata")["generateName"] !== undefined;
-    const failures = generated
-      ? [{ property: "metadata.generateName", reason: "server-side apply cannot generate names" }]
-      : [];
-    return { inputs: withSecrets(inputs, args.news), failures };
+    return { inputs: withSecrets(inputs, args.news), failures: refusals(inputs) };
   }
 
   async diff(existing: Existing, news: Props): Promise<Difference> {

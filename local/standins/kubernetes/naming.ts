@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { CheckArgs } from "../provider.ts";
 import { at, isUnknown, objectAt, stringAt, type Props } from "../values.ts";
+import { annotation } from "./kinds.ts";
 
 const autonamed = "pulumi.com/autonamed";
 
@@ -43,4 +44,23 @@ export function withName(object: Props, olds: Props, args: CheckArgs): Props {
 /** The name under which the stand-in applies: the same for each resource of each stack, for ever. */
 export function fieldManager(urn: string): string {
   return `pulumi-kubernetes-${createHash("sha256").update(urn).digest("hex").slice(0, 8)}`;
+}
+
+/** What an object asks for that this stand-in cannot do. */
+export function refusals(object: Props): { property: string; reason: string }[] {
+  const generated = objectAt(object, "metadata")["generateName"] !== undefined;
+  const waits = annotation(object, "waitFor") !== undefined;
+  return [
+    ...(generated
+      ? [{ property: "metadata.generateName", reason: "server-side apply cannot generate names" }]
+      : []),
+    ...(waits
+      ? [
+          {
+            property: "metadata.annotations",
+            reason: "the stand-in does not know pulumi.com/waitFor",
+          },
+        ]
+      : []),
+  ];
 }
