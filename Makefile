@@ -7,7 +7,7 @@ Q ?=
 CONTEXT ?=
 REGISTRY ?=
 
-.PHONY: help local local-down ask status env tools test test-unit test-images test-engine test-cluster lint bench render
+.PHONY: help local local-down ask status env tools test test-unit test-images test-engine test-cluster lint bench render preview
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ lint: $(STAMP) ## Types, style, layers
 
 bench: $(STAMP) ## Measures, as Markdown rows
 	@$(RUN) bench
+
+preview: $(STAMP) ## What a pull request changes, as Markdown: make preview STACK=prod
+	@$(RUN) preview "$(STACK)"
 
 render: $(STAMP) ## Kubernetes objects of a stack as files: make render STACK=dev OUT=rendered/dev
 	@$(NODE) -r ts-node/register/transpile-only scripts/render.ts "$(STACK)" "$(OUT)"

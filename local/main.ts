@@ -36,6 +36,10 @@ const commands: Record<string, (context: Context, args: readonly string[]) => Pr
     const { env } = await import("./commands/inspect.ts");
     return env(context).then(() => 0);
   },
+  preview: async (context, args) => {
+    const { preview } = await import("./commands/preview.ts");
+    return preview(context, args.join(" ")).then(() => 0);
+  },
   bench: async (context) => {
     const { bench } = await import("./commands/bench.ts");
     return bench(context).then(() => 0);
