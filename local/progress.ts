@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+
+import { replaceFile } from "./files.ts";
 
 /** What a step's work can tell about itself. */
 export interface StepHandle {
@@ -142,10 +143,7 @@ export class Progress {
 
   /** Remembers the durations known so far. */
   save(): void {
-    mkdirSync(dirname(this.#file), { recursive: true });
-    const partial = `${this.#file}.${process.pid}`;
-    writeFileSync(partial, `${JSON.stringify(this.#timings, null, 2)}\n`);
-    renameSync(partial, this.#file);
+    replaceFile(this.#file, `${JSON.stringify(this.#timings, null, 2)}\n`);
   }
 
   /** Ends the lines that tell about running steps. */

@@ -1,6 +1,3 @@
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
-
 import { CoreV1Api, KubeConfig, makeInformer, NetworkingV1Api } from "@kubernetes/client-node";
 import type {
   KubernetesObject,
@@ -10,6 +7,7 @@ import type {
   V1Pod,
 } from "@kubernetes/client-node";
 
+import { replaceFile } from "../files.ts";
 import { output } from "./commands.ts";
 import { policyRules } from "./networkPolicy.ts";
 import { inside } from "./options.ts";
@@ -31,7 +29,7 @@ export async function runAgent(kubeconfig: string): Promise<void> {
   const rules = new PacketRules();
   const work = new Settled(async () => {
     const input = { pods: pods.list(), namespaces: namespaces.list(), policies: policies.list() };
-    writeTargets(JSON.stringify(scrapeTargets(input.pods), null, 2));
+    replaceFile(inside.targets, JSON.stringify(scrapeTargets(input.pods), null, 2));
     await rules.apply(policyRules(input));
   });
   const follow = <T extends KubernetesObject>(path: string, list: ListPromise<T>): Watched<T> =>
@@ -127,12 +125,6 @@ class PacketRules {
     await output("nft", ["--file", "-"], { input: rules });
     this.#applied = rules;
   }
-}
-
-function writeTargets(text: string): void {
-  mkdirSync(dirname(inside.targets), { recursive: true });
-  writeFileSync(`${inside.targets}.partial`, text);
-  renameSync(`${inside.targets}.partial`, inside.targets);
 }
 
 function report(what: string, error: unknown): void {

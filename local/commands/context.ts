@@ -100,6 +100,12 @@ export function commandFolder(context: Context): string {
   return join(context.folders.root, "bin");
 }
 
+/** Folders that the Pulumi of this checkout works with: the program, the stand-ins' launchers, its home. */
+export function pulumiFolders(context: Context): { checkout: string; bin: string; home: string } {
+  const home = join(context.folders.pulumi, "home");
+  return { checkout: context.checkout, bin: commandFolder(context), home };
+}
+
 /** Puts commands into {@link commandFolder}. */
 export async function linkCommands(
   context: Context,

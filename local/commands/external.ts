@@ -14,7 +14,7 @@ import { ensureDebs } from "../toolchain/debs.ts";
 import { cacheRoot } from "../toolchain/paths.ts";
 import { ensurePulumi } from "../toolchain/pulumi.ts";
 import { run, tryRun } from "../toolchain/run.ts";
-import { commandFolder, findPlatform } from "./context.ts";
+import { findPlatform, pulumiFolders } from "./context.ts";
 import type { Context, Platform } from "./context.ts";
 import type { Override } from "./stack.ts";
 import { program, withProgress } from "./up.ts";
@@ -59,11 +59,7 @@ export async function upExternal(context: Context, external: External): Promise<
     const { logs } = context.folders;
     const { signal } = context;
     const pulumi = await progress.step({ id: "tool:pulumi", label: "Pulumi", guess: 200 }, () =>
-      ensurePulumi(context.tools, {
-        checkout: context.checkout,
-        bin: commandFolder(context),
-        home: join(context.folders.pulumi, "home"),
-      }),
+      ensurePulumi(context.tools, pulumiFolders(context)),
     );
     await pushBaseImage(context, external, progress);
     const step = { id: "model", label: "base model SmolLM2-135M-Instruct", guess: 60 };

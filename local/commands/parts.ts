@@ -17,7 +17,7 @@ import type { DebianRoot } from "../toolchain/debs.ts";
 import { cacheRoot } from "../toolchain/paths.ts";
 import { ensurePulumi } from "../toolchain/pulumi.ts";
 import type { PulumiTool } from "../toolchain/pulumi.ts";
-import { clusterOptions, clusterTools, commandFolder, linkCommands } from "./context.ts";
+import { clusterOptions, clusterTools, linkCommands, pulumiFolders } from "./context.ts";
 import type { Context, Platform } from "./context.ts";
 
 /** Seconds that each tool's build takes on two idle cores, until this machine has its own figures. */
@@ -115,12 +115,10 @@ function debs(context: Context, progress: Progress): Promise<DebianRoot> {
 
 /** Two builds at a time: one alone leaves a core idle while it links, three only fill the memory. */
 async function goTools(context: Context, progress: Progress): Promise<PulumiTool> {
-  const bin = commandFolder(context);
-  const home = join(context.folders.pulumi, "home");
   const pulumi = progress.step(
     { id: "tool:pulumi", label: "Pulumi", guess: buildGuess["pulumi"] ?? 200 },
     async (handle) => {
-      const tool = await ensurePulumi(context.tools, { checkout: context.checkout, bin, home });
+      const tool = await ensurePulumi(context.tools, pulumiFolders(context));
       if (!tool.built) handle.ready();
       return tool;
     },

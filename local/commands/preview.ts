@@ -1,11 +1,10 @@
-import { mkdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 import { previewMarkdown } from "../preview/markdown.ts";
 import { parsePreview } from "../preview/steps.ts";
 import { ensurePulumi } from "../toolchain/pulumi.ts";
 import { run } from "../toolchain/run.ts";
-import { commandFolder, findPlatform, platformEnvironment } from "./context.ts";
+import { findPlatform, platformEnvironment, pulumiFolders } from "./context.ts";
 import type { Context } from "./context.ts";
 import { stackEnvironment } from "./stack.ts";
 
@@ -30,10 +29,7 @@ async function engine(
   context: Context,
   stack: string,
 ): Promise<{ args: readonly string[]; env: NodeJS.ProcessEnv; command: string }> {
-  mkdirSync(context.folders.logs, { recursive: true });
-  const bin = commandFolder(context);
-  const home = join(context.folders.pulumi, "home");
-  const pulumi = await ensurePulumi(context.tools, { checkout: context.checkout, bin, home });
+  const pulumi = await ensurePulumi(context.tools, pulumiFolders(context));
   const platform = findPlatform(context);
   if (stack === "local" && platform !== undefined) {
     const env = stackEnvironment(context.folders, pulumi, platformEnvironment(context, platform));

@@ -115,7 +115,7 @@ export async function clearLocks(
     if (pid !== undefined && isPulumi(pid)) {
       note(`waiting for pulumi, process ${String(pid)}, which works on this stack`);
       await until(`the end of process ${String(pid)}`, 7200, () =>
-        Promise.resolve(isPulumi(pid) ? undefined : true),
+        isPulumi(pid) ? undefined : true,
       );
     }
     rmSync(file, { force: true });

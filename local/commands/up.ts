@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 
+import { replaceFile } from "../files.ts";
 import { Progress } from "../progress.ts";
 import { cacheRoot } from "../toolchain/paths.ts";
 import { preflight, renderFaults } from "../toolchain/preflight.ts";
@@ -96,9 +97,7 @@ export async function program(
   platform: Platform,
   overrides: readonly Override[] = [],
 ): Promise<string> {
-  const partial = `${platformFile(context)}.partial`;
-  writeFileSync(partial, JSON.stringify(platform, null, 2));
-  renameSync(partial, platformFile(context));
+  replaceFile(platformFile(context), JSON.stringify(platform, null, 2));
   const env = stackEnvironment(context.folders, pulumi, platformEnvironment(context, platform));
   const step = { id: "pulumi-up", label: "pulumi up", guess: 600 };
   await progress.step(step, async (handle) => {

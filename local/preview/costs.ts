@@ -1,14 +1,8 @@
 import { kindOf, nameOf } from "./steps.ts";
 import type { ResourceState, Step } from "./steps.ts";
 
-/** Something of a stack that costs money or changes what users get. */
-export interface Fact {
-  /** What it is about, such as `GPUs at most`. */
-  readonly subject: string;
-  readonly value: string;
-}
-
-type When = "oldState" | "newState";
+/** Something of a stack that costs money or changes what users get: what it is about, and its value. */
+type Fact = readonly [subject: string, value: string];
 
 interface PodTemplate {
   readonly spec?: {
@@ -34,8 +28,11 @@ interface Inputs {
   readonly autoscaling?: { readonly maxNodeCount?: number };
 }
 
-/** The facts of a stack before or after the change. */
-export function facts(steps: readonly Step[], when: When): Fact[] {
+/** The facts of a stack before or after the change: values by subject, such as `GPUs at most`. */
+export function facts(
+  steps: readonly Step[],
+  when: "oldState" | "newState",
+): ReadonlyMap<string, string> {
   const there = steps.flatMap((step) => {
     const state = step[when];
     return state === undefined ? [] : [{ kind: kindOf(step), name: nameOf(step.urn), state }];
@@ -47,16 +44,14 @@ export function facts(steps: readonly Step[], when: When): Fact[] {
     .filter(({ kind }) => ["Deployment", "StatefulSet", "Job"].includes(kind))
     .map(({ name, state }) => workload(name, inputsOf(state), scalers));
   const total = workloads.reduce((sum, { gpus, pods }) => sum + gpus * pods, 0);
-  return [
-    { subject: "GPUs at most", value: String(total) },
-    ...workloads.flatMap(({ name, gpus, pods, model }) => [
-      ...(gpus === 0
-        ? []
-        : [{ subject: `GPUs of ${name}`, value: `${String(pods)} × ${String(gpus)}` }]),
-      ...(model === undefined ? [] : [{ subject: `Model of ${name}`, value: model }]),
+  return new Map<string, string>([
+    ["GPUs at most", String(total)],
+    ...workloads.flatMap(({ name, gpus, pods, model }): Fact[] => [
+      ...(gpus === 0 ? [] : [[`GPUs of ${name}`, `${String(pods)} × ${String(gpus)}`] as const]),
+      ...(model === undefined ? [] : [[`Model of ${name}`, model] as const]),
     ]),
     ...there.flatMap(({ kind, name, state }) => sizeFacts(kind, name, inputsOf(state))),
-  ];
+  ]);
 }
 
 function inputsOf({ inputs }: ResourceState): Inputs {
@@ -83,19 +78,19 @@ function sizeFacts(kind: string, name: string, { spec, nodeConfig, autoscaling }
   switch (kind) {
     case "HorizontalPodAutoscaler":
       return [
-        {
-          subject: `Replicas of ${spec?.scaleTargetRef?.name ?? name}`,
-          value: `${String(spec?.minReplicas)} to ${String(spec?.maxReplicas)}`,
-        },
+        [
+          `Replicas of ${spec?.scaleTargetRef?.name ?? name}`,
+          `${String(spec?.minReplicas)} to ${String(spec?.maxReplicas)}`,
+        ],
       ];
     case "PersistentVolumeClaim":
-      return [{ subject: `Size of ${name}`, value: spec?.resources?.requests?.storage ?? "" }];
+      return [[`Size of ${name}`, spec?.resources?.requests?.storage ?? ""]];
     case "NodePool":
       return [
-        {
-          subject: `Machines of ${name}`,
-          value: `at most ${String(autoscaling?.maxNodeCount)} ${nodeConfig?.machineType ?? ""}`,
-        },
+        [
+          `Machines of ${name}`,
+          `at most ${String(autoscaling?.maxNodeCount)} ${nodeConfig?.machineType ?? ""}`,
+        ],
       ];
     default:
       return [];

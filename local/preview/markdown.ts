@@ -4,26 +4,19 @@ import type { PropertyChange, Step } from "./steps.ts";
 
 const MOST_PROPERTIES = 6;
 
-/** Operations in the order in which a reviewer must see them, and how they are called. */
-const OPERATIONS = [
-  ["replace", "replace"],
-  ["delete", "delete"],
-  ["update", "update"],
-  ["create", "create"],
-] as const;
+/** Operations in the order in which a reviewer must see them. */
+const OPERATIONS = ["replace", "delete", "update", "create"];
 
 /** The comment for a pull request: what costs more or serves another model first, then what is replaced. */
 export function previewMarkdown(stack: string, steps: readonly Step[]): string {
-  const changes = steps.filter(
-    (step) => OPERATIONS.some(([known]) => known === step.op) && !isStructure(step),
-  );
+  const changes = steps.filter((step) => OPERATIONS.includes(step.op) && !isStructure(step));
   if (changes.length === 0) return `### \`${stack}\`: no change\n`;
-  const counts = OPERATIONS.map(([op, verb]) => {
+  const counts = OPERATIONS.flatMap((op) => {
     const count = changes.filter((step) => step.op === op).length;
-    return count === 0 ? [] : [`${String(count)} to ${verb}`];
+    return count === 0 ? [] : [`${String(count)} to ${op}`];
   });
   return [
-    `### \`${stack}\`: ${counts.flat().join(", ")}`,
+    `### \`${stack}\`: ${counts.join(", ")}`,
     ...headlines(steps),
     "",
     ...components(changes, steps),
@@ -38,8 +31,7 @@ function isStructure({ oldState, newState }: Step): boolean {
 
 /** What reviewers must not miss: GPUs, models, replicas, sizes and machines that change. */
 function headlines(steps: readonly Step[]): string[] {
-  const before = new Map(facts(steps, "oldState").map(({ subject, value }) => [subject, value]));
-  const after = new Map(facts(steps, "newState").map(({ subject, value }) => [subject, value]));
+  const [before, after] = [facts(steps, "oldState"), facts(steps, "newState")];
   const subjects = [...new Set([...after.keys(), ...before.keys()])];
   const rank = (subject: string): number =>
     ["GPUs at most", "Model of", "GPUs of"].findIndex((start) => subject.startsWith(start)) + 1 ||
@@ -54,22 +46,22 @@ function headlines(steps: readonly Step[]): string[] {
 }
 
 function components(changes: readonly Step[], steps: readonly Step[]): string[] {
+  const byUrn = new Map(steps.map((step) => [step.urn, step]));
   const groups = new Map<string, Step[]>();
   for (const step of changes) {
-    const name = componentOf(step, steps);
+    const name = componentOf(step, byUrn);
     groups.set(name, [...(groups.get(name) ?? []), step]);
   }
-  const order = (group: readonly Step[]): number => Math.min(...group.map(({ op }) => rankOf(op)));
+  const order = (group: readonly Step[]): number =>
+    Math.min(...group.map(({ op }) => OPERATIONS.indexOf(op)));
   return [...groups]
     .sort(([, a], [, b]) => order(a) - order(b))
     .flatMap(([name, group]) => [
       `#### ${name}`,
-      ...[...group].sort((a, b) => rankOf(a.op) - rankOf(b.op)).flatMap(line),
+      ...[...group]
+        .sort((a, b) => OPERATIONS.indexOf(a.op) - OPERATIONS.indexOf(b.op))
+        .flatMap(line),
     ]);
-}
-
-function rankOf(op: string): number {
-  return OPERATIONS.findIndex(([known]) => known === op);
 }
 
 function line(step: Step): string[] {

@@ -48,9 +48,12 @@ export function kindOf({ oldState, newState }: Step): string {
   return type.slice(type.lastIndexOf(":") + 1);
 }
 
-/** The component at the top that a resource belongs to, or the resource itself. */
-export function componentOf(step: Step, steps: readonly Step[]): string {
-  const byUrn = new Map(steps.map((each) => [each.urn, each]));
+/**
+ * The component at the top that a resource belongs to, or the resource itself.
+ *
+ * @param byUrn - every step of the preview, also of what stays the same
+ */
+export function componentOf(step: Step, byUrn: ReadonlyMap<string, Step>): string {
   let at = step;
   for (;;) {
     const parent = (at.newState ?? at.oldState)?.parent;

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
+import { replaceFile } from "../files.ts";
 import { withLock } from "./lock.ts";
 import { cacheRoot } from "./paths.ts";
 import { run } from "./run.ts";
@@ -44,8 +45,7 @@ export async function ensureDebs(
     const packages = await apt.resolve(names);
     const root = join(home, digest(packages), "root");
     if (!existsSync(root)) await unpack(packages, root, apt, options);
-    await writeFile(`${pointer}.partial`, JSON.stringify({ root, packages }));
-    await rename(`${pointer}.partial`, pointer);
+    replaceFile(pointer, JSON.stringify({ root, packages }));
     return describe(root, packages, true);
   });
 }

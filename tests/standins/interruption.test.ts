@@ -1,6 +1,5 @@
 import { until } from "../../local/cluster/poll.ts";
-import { ControlPlane } from "../engine/support/controlPlane";
-import { PulumiProject } from "../engine/support/pulumiProject";
+import { useEngine } from "../engine/support/engine";
 
 const maps = "/api/v1/namespaces/default/configmaps";
 const deployments = "/apis/apps/v1/namespaces/default/deployments";
@@ -26,53 +25,40 @@ new k8s.apps.v1.Deployment("stuck", {
 });
 `;
 
-let plane: ControlPlane;
-let project: PulumiProject;
-
-beforeAll(async () => {
-  plane = await ControlPlane.start();
-}, 180_000);
-
-afterAll(() => plane.stop());
-
-beforeEach(async () => {
-  project = await PulumiProject.create({ KUBECONFIG: plane.kubeconfig });
-}, 60_000);
-
-afterEach(() => project.remove());
+const engine = useEngine();
 
 test("an interrupted update stops waiting, keeps what it has made, and goes on next time", async () => {
-  await project.program(rollout);
-  const running = project.start(...update);
-  await until("the Deployment", 60, () => plane.request("GET", `${deployments}/stuck`));
+  await engine.project.program(rollout);
+  const running = engine.project.start(...update);
+  await until("the Deployment", 60, () => engine.plane.request("GET", `${deployments}/stuck`));
   running.signal("SIGINT");
   const { code, text } = await running.ended;
   expect(code).not.toBe(0);
   expect(text).toContain("the wait for it was interrupted");
-  expect(await project.planned()).toEqual({ same: 1, update: 1 });
-  await project.succeed("destroy", "--yes", "--skip-preview");
+  expect(await engine.project.planned()).toEqual({ same: 1, update: 1 });
+  await engine.project.succeed("destroy", "--yes", "--skip-preview");
 }, 180_000);
 
 test("an update that is killed anywhere converges when it is run again", async () => {
   const length = 5;
-  await project.program(chain(length));
+  await engine.project.program(chain(length));
   for (let link = 0; link < length; link++) {
-    const running = project.start(...update);
+    const running = engine.project.start(...update);
     await until(`link ${String(link)}`, 60, () =>
-      plane.request("GET", `${maps}/link-${String(link)}`),
+      engine.plane.request("GET", `${maps}/link-${String(link)}`),
     );
     running.signal("SIGKILL");
     await running.ended;
-    await project.unlock();
+    await engine.project.unlock();
   }
-  await project.up();
-  expect(await project.planned()).toEqual({ same: length + 1 });
+  await engine.project.up();
+  expect(await engine.project.planned()).toEqual({ same: length + 1 });
   for (let link = 0; link < length; link++) {
-    const found = await plane.request("GET", `${maps}/link-${String(link)}`);
+    const found = await engine.plane.request("GET", `${maps}/link-${String(link)}`);
     expect(found?.["data"]).toEqual({ link: String(link) });
   }
-  await project.succeed("destroy", "--yes", "--skip-preview");
+  await engine.project.succeed("destroy", "--yes", "--skip-preview");
   for (let link = 0; link < length; link++) {
-    expect(await plane.request("GET", `${maps}/link-${String(link)}`)).toBeUndefined();
+    expect(await engine.plane.request("GET", `${maps}/link-${String(link)}`)).toBeUndefined();
   }
 }, 300_000);

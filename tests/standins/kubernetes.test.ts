@@ -1,5 +1,4 @@
-import { ControlPlane } from "../engine/support/controlPlane";
-import { PulumiProject } from "../engine/support/pulumiProject";
+import { useEngine } from "../engine/support/engine";
 
 const token = "planted-token-value-71";
 
@@ -43,108 +42,95 @@ export const configName = config.metadata.name;
 export const uid = web.metadata.uid;
 `;
 
-let plane: ControlPlane;
-let project: PulumiProject;
-
-beforeAll(async () => {
-  plane = await ControlPlane.start();
-}, 180_000);
-
-afterAll(() => plane.stop());
-
-beforeEach(async () => {
-  project = await PulumiProject.create({ KUBECONFIG: plane.kubeconfig });
-}, 60_000);
-
-afterEach(() => project.remove());
+const engine = useEngine();
 
 test("objects are applied, kept, replaced or updated by the official rules, and deleted", async () => {
-  await project.program(program());
-  expect(await project.planned()).toEqual({ create: 7 });
-  const { text } = await project.up();
-  const { configName } = await project.outputs();
+  await engine.project.program(program());
+  expect(await engine.project.planned()).toEqual({ create: 7 });
+  const { text } = await engine.project.up();
+  const { configName } = await engine.project.outputs();
   expect(configName).toMatch(/^config-[0-9a-f]{8}$/);
-  const stored = await plane.request("GET", "/api/v1/namespaces/first/secrets/fixed");
+  const stored = await engine.plane.request("GET", "/api/v1/namespaces/first/secrets/fixed");
   expect(stored?.["data"]).toEqual({ token: Buffer.from(token).toString("base64") });
-  for (const place of [text, await project.state()]) {
+  for (const place of [text, await engine.project.state()]) {
     expect(place).not.toContain(token);
     expect(place).not.toContain(Buffer.from(token).toString("base64"));
   }
 
-  expect(await project.planned()).toEqual({ same: 7 });
+  expect(await engine.project.planned()).toEqual({ same: 7 });
 
-  await project.program(program({ greeting: "good evening" }));
-  expect(await project.plan()).toEqual([
+  await engine.project.program(program({ greeting: "good evening" }));
+  expect(await engine.project.plan()).toEqual([
     { op: "replace", name: "config", replaceReasons: ["data.greeting"] },
     { op: "update", name: "web", replaceReasons: [] },
   ]);
-  await project.up();
-  const renamed = String((await project.outputs())["configName"]);
+  await engine.project.up();
+  const renamed = String((await engine.project.outputs())["configName"]);
   expect(renamed).not.toBe(configName);
   const maps = "/api/v1/namespaces/first/configmaps";
-  expect(await plane.request("GET", `${maps}/${renamed}`)).toBeDefined();
-  expect(await plane.request("GET", `${maps}/${String(configName)}`)).toBeUndefined();
+  expect(await engine.plane.request("GET", `${maps}/${renamed}`)).toBeDefined();
+  expect(await engine.plane.request("GET", `${maps}/${String(configName)}`)).toBeUndefined();
 
-  await project.program(program({ greeting: "good evening", image: "app:2" }));
-  const plan = await project.plan();
+  await engine.project.program(program({ greeting: "good evening", image: "app:2" }));
+  const plan = await engine.project.plan();
   expect(plan.map(({ op, name }) => `${op} ${name}`).sort()).toEqual(["replace job", "update web"]);
-  await project.up();
-  expect(await project.planned()).toEqual({ same: 7 });
+  await engine.project.up();
+  expect(await engine.project.planned()).toEqual({ same: 7 });
 
-  await project.succeed("destroy", "--yes", "--skip-preview");
-  expect(await plane.request("GET", "/api/v1/namespaces/first")).toBeUndefined();
+  await engine.project.succeed("destroy", "--yes", "--skip-preview");
+  expect(await engine.plane.request("GET", "/api/v1/namespaces/first")).toBeUndefined();
 }, 600_000);
 
 test("a fault that only the API server sees stops the preview, also in a new namespace", async () => {
   const fault = `new k8s.core.v1.ConfigMap("bad", {
     metadata: { ...scope, name: "Not_A_Name" }, data: { key: "value" },
   });`;
-  await project.program(program({ extra: fault }).replaceAll('"first"', '"second"'));
-  const outcome = await project.run("preview");
+  await engine.project.program(program({ extra: fault }).replaceAll('"first"', '"second"'));
+  const outcome = await engine.project.run("preview");
   expect(outcome.code).not.toBe(0);
   expect(outcome.text).toContain("Not_A_Name");
-  expect(await plane.request("GET", "/api/v1/namespaces/second")).toBeUndefined();
+  expect(await engine.plane.request("GET", "/api/v1/namespaces/second")).toBeUndefined();
 }, 120_000);
 
 test("an unknown field is refused by name", async () => {
-  await project.program(`
+  await engine.project.program(`
     import * as k8s from "@pulumi/kubernetes";
     const spec = { ports: [{ port: 1 }], portz: 1 };
     new k8s.core.v1.Service("service", { metadata: { name: "unknown-field" }, spec });
   `);
-  const outcome = await project.run("preview");
+  const outcome = await engine.project.run("preview");
   expect(outcome.code).not.toBe(0);
   expect(outcome.text).toContain("portz");
 }, 120_000);
 
 test("an object that is already there is not taken over silently", async () => {
-  await plane.request("POST", "/api/v1/namespaces/default/configmaps", {
+  await engine.plane.request("POST", "/api/v1/namespaces/default/configmaps", {
     metadata: { name: "taken" },
   });
-  await project.program(`
+  await engine.project.program(`
     import * as k8s from "@pulumi/kubernetes";
     new k8s.core.v1.ConfigMap("taken", { metadata: { name: "taken" }, data: { a: "b" } });
   `);
-  const outcome = await project.tryUp();
+  const outcome = await engine.project.tryUp();
   expect(outcome.code).not.toBe(0);
   expect(outcome.text).toContain("already exists");
 }, 120_000);
 
 test("refresh sees what others changed, the next update puts it right, and a lost object comes back", async () => {
-  await project.program(`
+  await engine.project.program(`
     import * as k8s from "@pulumi/kubernetes";
     const metadata = (name: string) => ({ name, annotations: { "pulumi.com/patchForce": "true" } });
     new k8s.core.v1.ConfigMap("drift", { metadata: metadata("drift"), data: { a: "ours" } });
     new k8s.core.v1.ConfigMap("lost", { metadata: metadata("lost"), data: { a: "ours" } });
   `);
-  await project.up();
+  await engine.project.up();
   const path = "/api/v1/namespaces/default/configmaps";
-  await plane.request("PATCH", `${path}/drift`, { data: { a: "theirs" } });
-  await plane.request("DELETE", `${path}/lost`);
-  expect(await project.planned()).toEqual({ same: 3 });
-  await project.succeed("refresh", "--yes", "--skip-preview");
-  await project.up();
-  expect((await plane.request("GET", `${path}/drift`))?.["data"]).toEqual({ a: "ours" });
-  expect((await plane.request("GET", `${path}/lost`))?.["data"]).toEqual({ a: "ours" });
-  await project.succeed("destroy", "--yes", "--skip-preview");
+  await engine.plane.request("PATCH", `${path}/drift`, { data: { a: "theirs" } });
+  await engine.plane.request("DELETE", `${path}/lost`);
+  expect(await engine.project.planned()).toEqual({ same: 3 });
+  await engine.project.succeed("refresh", "--yes", "--skip-preview");
+  await engine.project.up();
+  expect((await engine.plane.request("GET", `${path}/drift`))?.["data"]).toEqual({ a: "ours" });
+  expect((await engine.plane.request("GET", `${path}/lost`))?.["data"]).toEqual({ a: "ours" });
+  await engine.project.succeed("destroy", "--yes", "--skip-preview");
 }, 240_000);

@@ -1,6 +1,5 @@
-import { ControlPlane } from "../engine/support/controlPlane";
 import { until } from "../../local/cluster/poll.ts";
-import { PulumiProject } from "../engine/support/pulumiProject";
+import { useEngine } from "../engine/support/engine";
 
 const base = "/apis/apps/v1/namespaces/default/deployments";
 const jobs = "/apis/batch/v1/namespaces/default/jobs";
@@ -51,54 +50,41 @@ const pullFails = {
   ],
 };
 
-let plane: ControlPlane;
-let project: PulumiProject;
-
-beforeAll(async () => {
-  plane = await ControlPlane.start();
-}, 180_000);
-
-afterAll(() => plane.stop());
-
-beforeEach(async () => {
-  project = await PulumiProject.create({ KUBECONFIG: plane.kubeconfig });
-}, 60_000);
-
-afterEach(() => project.remove());
+const engine = useEngine();
 
 test("a rollout that fails names the pod's trouble, is kept, and the next update goes on with it", async () => {
-  await plane.request("POST", "/api/v1/namespaces/default/pods", {
+  await engine.plane.request("POST", "/api/v1/namespaces/default/pods", {
     metadata: { name: "slow-pod", labels: { app: "slow" } },
     spec: { containers: [{ name: "slow", image: "slow:1" }] },
   });
-  await plane.request("PATCH", "/api/v1/namespaces/default/pods/slow-pod/status", {
+  await engine.plane.request("PATCH", "/api/v1/namespaces/default/pods/slow-pod/status", {
     status: pullFails,
   });
-  await project.program(deployment(3));
-  const failed = await project.tryUp();
+  await engine.project.program(deployment(3));
+  const failed = await engine.project.tryUp();
   expect(failed.code).not.toBe(0);
   expect(failed.text).toContain("not ready after 3 s");
   expect(failed.text).toContain("slow-pod/slow: ImagePullBackOff: no such image");
-  expect(await project.planned()).toEqual({ same: 1, update: 1 });
+  expect(await engine.project.planned()).toEqual({ same: 1, update: 1 });
 
-  const goesOn = project.up();
+  const goesOn = engine.project.up();
   const generation = await until("the Deployment", 30, async () => {
-    const found = await plane.request("GET", `${base}/slow`);
+    const found = await engine.plane.request("GET", `${base}/slow`);
     const metadata = found?.["metadata"] as { generation: number } | undefined;
     return metadata?.generation;
   });
-  await plane.request("PATCH", `${base}/slow/status`, rolledOut(generation));
+  await engine.plane.request("PATCH", `${base}/slow/status`, rolledOut(generation));
   await goesOn;
-  expect(await project.planned()).toEqual({ same: 2 });
-  await project.succeed("destroy", "--yes", "--skip-preview");
+  expect(await engine.project.planned()).toEqual({ same: 2 });
+  await engine.project.succeed("destroy", "--yes", "--skip-preview");
 }, 300_000);
 
 test("a Job that fails stops the update at once and is replaced by the next one", async () => {
-  await project.program(job);
-  const first = project.tryUp();
-  await until("the Job", 60, () => plane.request("GET", `${jobs}/work`));
+  await engine.project.program(job);
+  const first = engine.project.tryUp();
+  await until("the Job", 60, () => engine.plane.request("GET", `${jobs}/work`));
   const now = new Date().toISOString();
-  await plane.request("PATCH", `${jobs}/work/status`, {
+  await engine.plane.request("PATCH", `${jobs}/work/status`, {
     status: {
       startTime: now,
       failed: 1,
@@ -111,16 +97,16 @@ test("a Job that fails stops the update at once and is replaced by the next one"
   const outcome = await first;
   expect(outcome.code).not.toBe(0);
   expect(outcome.text).toContain("the Job failed: BackoffLimitExceeded: too often");
-  expect((await project.plan()).filter(({ op }) => op === "replace")).toHaveLength(1);
+  expect((await engine.project.plan()).filter(({ op }) => op === "replace")).toHaveLength(1);
 
-  const before = await plane.request("GET", `${jobs}/work`);
+  const before = await engine.plane.request("GET", `${jobs}/work`);
   const uid = (object: typeof before) => (object?.["metadata"] as { uid: string } | undefined)?.uid;
-  const second = project.up();
+  const second = engine.project.up();
   await until("another Job", 60, async () => {
-    const found = uid(await plane.request("GET", `${jobs}/work`));
+    const found = uid(await engine.plane.request("GET", `${jobs}/work`));
     return found !== undefined && found !== uid(before) ? found : undefined;
   });
-  await plane.request("PATCH", `${jobs}/work/status`, {
+  await engine.plane.request("PATCH", `${jobs}/work/status`, {
     status: {
       startTime: now,
       completionTime: now,
@@ -132,6 +118,6 @@ test("a Job that fails stops the update at once and is replaced by the next one"
     },
   });
   await second;
-  expect(await project.planned()).toEqual({ same: 2 });
-  await project.succeed("destroy", "--yes", "--skip-preview");
+  expect(await engine.project.planned()).toEqual({ same: 2 });
+  await engine.project.succeed("destroy", "--yes", "--skip-preview");
 }, 300_000);

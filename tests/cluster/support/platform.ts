@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { parse, stringify } from "yaml";
+import { nameOf, parsePreview } from "../../../local/preview/steps.ts";
 import { until } from "../../../local/cluster/poll.ts";
 import { ROOT } from "../../support/program";
 
@@ -106,12 +107,9 @@ export class ProgramCopy {
   /** What an update to this copy would do, apart from what stays the same. */
   public async changes(): Promise<Change[]> {
     const args = ["preview", "--json", "--stack", "local", "--non-interactive"];
-    const { steps = [] } = JSON.parse(await run(this.folder, "pulumi", ...args)) as {
-      steps?: { op: string; urn: string }[];
-    };
-    return steps
+    return parsePreview(await run(this.folder, "pulumi", ...args))
       .filter(({ op }) => op !== "same")
-      .map(({ op, urn }) => ({ op, name: urn.slice(urn.lastIndexOf("::") + 2) }))
+      .map(({ op, urn }) => ({ op, name: nameOf(urn) }))
       .sort((a, b) => (`${a.name} ${a.op}` < `${b.name} ${b.op}` ? -1 : 1));
   }
 

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { nameOf, parsePreview } from "../../../local/preview/steps";
 import { installStandins } from "../../../local/standins/install";
 import { toolsEnvironment } from "./processes";
 
@@ -115,14 +116,11 @@ export class PulumiProject {
   /** The steps that an update would take. */
   async plan(): Promise<Step[]> {
     const { stdout } = await this.succeed("preview", "--json");
-    const { steps = [] } = JSON.parse(stdout) as {
-      steps?: { op: string; urn: string; replaceReasons?: string[] | null }[];
-    };
-    return steps
+    return parsePreview(stdout)
       .filter(({ urn }) => !urn.includes("::pulumi:"))
       .map(({ op, urn, replaceReasons }) => ({
         op,
-        name: urn.slice(urn.lastIndexOf("::") + 2),
+        name: nameOf(urn),
         replaceReasons: replaceReasons ?? [],
       }));
   }
