@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 
+import { startTimeOf } from "../toolchain/process.ts";
 import { until } from "./poll.ts";
 
 /** A process that holds namespaces: when it ends, by whatever means, the kernel ends everything in them. */
@@ -97,13 +98,4 @@ export function childOf(pid: number): number | undefined {
   if (!existsSync(file)) return undefined;
   const first = Number(readFileSync(file, "utf8").split(" ")[0]);
   return first > 0 ? first : undefined;
-}
-
-/** Start time of a process that is alive, not a zombie. */
-function startTimeOf(pid: number): string | undefined {
-  const file = `/proc/${pid}/stat`;
-  if (!existsSync(file)) return undefined;
-  const text = readFileSync(file, "utf8");
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" ? undefined : fields[19];
 }

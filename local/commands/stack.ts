@@ -42,6 +42,14 @@ export interface Override {
   readonly value: string;
 }
 
+/**
+ * Address of a Pulumi state in a folder. Without `metadata=skip` Pulumi keeps a second file beside each state file and
+ * writes it in place: a kill at that moment leaves it empty, and every later command fails with `EOF`.
+ */
+export function stateUrl(folder: string): string {
+  return `file://${folder}?metadata=skip`;
+}
+
 /** Environment in which Pulumi works on this checkout's own state and nothing else. */
 export function stackEnvironment(
   folders: InstanceFolders,
@@ -54,7 +62,7 @@ export function stackEnvironment(
     ...platform,
     PATH: path,
     PULUMI_HOME: join(folders.pulumi, "home"),
-    PULUMI_BACKEND_URL: `file://${join(folders.pulumi, "state")}`,
+    PULUMI_BACKEND_URL: stateUrl(join(folders.pulumi, "state")),
     PULUMI_CONFIG_PASSPHRASE_FILE: join(folders.pulumi, "passphrase"),
     PULUMI_SKIP_UPDATE_CHECK: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",

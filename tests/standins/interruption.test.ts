@@ -1,3 +1,5 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { until } from "../../local/cluster/poll.ts";
 import { useEngine } from "../engine/support/engine";
 
@@ -53,6 +55,9 @@ test("an update that is killed anywhere converges when it is run again", async (
   }
   await engine.project.up();
   expect(await engine.project.planned()).toEqual({ same: length + 1 });
+  // A file that is written in place is left empty by a kill at the wrong moment: the state must have none.
+  const state = await readdir(join(engine.project.folder, "state"), { recursive: true });
+  expect(state.filter((name) => name.endsWith(".attrs"))).toEqual([]);
   for (let link = 0; link < length; link++) {
     const found = await engine.plane.request("GET", `${maps}/link-${String(link)}`);
     expect(found?.["data"]).toEqual({ link: String(link) });

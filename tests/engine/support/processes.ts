@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { delimiter } from "node:path";
 
@@ -25,6 +26,19 @@ export function freePort(): Promise<number> {
       });
     });
   });
+}
+
+/** The running processes of a session: what was started by the process that opened it, in whatever process group. */
+export function sessionMembers(session: number): number[] {
+  return readdirSync("/proc")
+    .map(Number)
+    .filter((pid) => {
+      const file = `/proc/${String(pid)}/stat`;
+      if (!(pid > 0) || !existsSync(file)) return false;
+      const text = readFileSync(file, "utf8");
+      const [state, , , of] = text.slice(text.lastIndexOf(")") + 2).split(" ");
+      return state !== "Z" && Number(of) === session;
+    });
 }
 
 /** A process of a test, with the end of what it printed. */

@@ -2,9 +2,11 @@ import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { until } from "../../../local/cluster/poll";
+import { stateUrl } from "../../../local/commands/stack";
 import { nameOf, parsePreview } from "../../../local/preview/steps";
 import { installStandins } from "../../../local/standins/install";
-import { toolsEnvironment } from "./processes";
+import { sessionMembers, toolsEnvironment } from "./processes";
 
 const repository = resolve(__dirname, "../../..");
 
@@ -31,6 +33,8 @@ export interface Step {
 export class PulumiProject {
   readonly folder: string;
   private readonly env: NodeJS.ProcessEnv;
+  /** Sessions of the commands that were run: one each, which its plugins share. */
+  private readonly sessions: number[] = [];
 
   private constructor(folder: string, env: NodeJS.ProcessEnv) {
     this.folder = folder;
@@ -54,7 +58,7 @@ export class PulumiProject {
       ...tools,
       PATH: `${bin}:${tools["PATH"] ?? ""}`,
       PULUMI_HOME: join(folder, "home"),
-      PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
+      PULUMI_BACKEND_URL: stateUrl(join(folder, "state")),
       PULUMI_CONFIG_PASSPHRASE: "test",
       PULUMI_SKIP_UPDATE_CHECK: "true",
       PULUMI_NODEJS_TRANSPILE_ONLY: "true",
@@ -63,8 +67,13 @@ export class PulumiProject {
     return project;
   }
 
-  /** Removes the folder. */
+  /** Removes the folder, once the plugins of the last command have ended: they outlive a killed one for a moment. */
   async remove(): Promise<void> {
+    for (const session of this.sessions) {
+      await until(`the end of the plugins of pulumi ${String(session)}`, 60, () =>
+        sessionMembers(session).length === 0 ? true : undefined,
+      );
+    }
     await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -81,7 +90,8 @@ export class PulumiProject {
   /** Starts the CLI, to be sent signals. */
   start(...args: string[]): { signal: (name: NodeJS.Signals) => void; ended: Promise<Outcome> } {
     const all = [...args, "--non-interactive", "--color=never"];
-    const child = spawn("pulumi", all, { cwd: this.folder, env: this.env });
+    const child = spawn("pulumi", all, { cwd: this.folder, env: this.env, detached: true });
+    if (child.pid !== undefined) this.sessions.push(child.pid);
     const ended = new Promise<Outcome>((done, reject) => {
       const printed = { stdout: "", stderr: "" };
       child.stdout.on("data", (chunk: Buffer) => (printed.stdout += chunk.toString("utf8")));

@@ -47,7 +47,7 @@ test("Pulumi works on this checkout's state only", () => {
     { path: ["/bin1"] },
     { PATH: "/bin2" },
   );
-  expect(env["PULUMI_BACKEND_URL"]).toBe("file:///checkout/.local/pulumi/state");
+  expect(env["PULUMI_BACKEND_URL"]).toBe("file:///checkout/.local/pulumi/state?metadata=skip");
   expect(env["PULUMI_HOME"]).toBe("/checkout/.local/pulumi/home");
   expect(env["PATH"]).toBe("/bin1:/bin2");
 });
