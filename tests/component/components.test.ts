@@ -182,9 +182,10 @@ describe("ModelServer", () => {
           accelerator: "cpu",
           image: "r/i@sha256:0",
           modelPath: "/models/x",
-          modelClaim: "model-output-pvc",
+          claims: { modelOutput: "model-output-pvc", hubCache: undefined },
           apiKeySecret: "key-1",
           secrets: {},
+          identity: false,
           pullSecrets: [],
         }),
     );

@@ -100,7 +100,11 @@ test("a merged adapter is served from merged, a full model from the run's own fo
 });
 
 describe("the Job", () => {
-  const spec = (change: object = {}, accelerator: "cuda" | "cpu" = "cuda") =>
+  const spec = (
+    change: object = {},
+    accelerator: "cuda" | "cpu" = "cuda",
+    more: Partial<TrainingPodArgs> = {},
+  ) =>
     trainingJobSpec({
       files: { settings: training(change), config: CONFIG },
       runId: "0123456789",
@@ -108,9 +112,11 @@ describe("the Job", () => {
       accelerator,
       pullSecrets: [],
       trackingUri: "http://mlflow:5000",
-      modelClaim: "model-output-pvc",
+      claims: { modelOutput: "model-output-pvc", hubCache: undefined },
       dataVolume: { name: "x", configMap: { name: "data" } },
-      secrets: { HF_TOKEN: "hf-secret-1" },
+      secrets: SECRETS,
+      identity: false,
+      ...more,
     });
   const container = (job: ReturnType<typeof spec>) => {
     const template = job.template as {
