@@ -31,7 +31,7 @@ export const relativePath = z.string().regex(/^(?!\/)(?!.*(^|\/)\.\.(\/|$))[^\s:
 
 /** A URL that carries no user name or password. */
 export const plainUrl = z.string().regex(/^https?:\/\/[^\s/@]+(\/[^\s@]*)?$/, {
-  error: "an http(s) URL without credentials (they would end up in image layers)",
+  error: "an http(s) URL without credentials, which images and arguments would show",
 });
 
 /** A folder of a bucket. Mount options are separated by commas, so it has none. */

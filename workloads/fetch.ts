@@ -5,7 +5,14 @@ import { gcsKeyFile } from "./gcs";
 import type { KeyFile } from "./gcs";
 import { NAMES } from "./names";
 import type { ResourceSettings, SecretNames } from "./pod";
-import { OFFLINE_ENV, PRIVATE_ENV, containerDefaults, plainEnv, resourceRequirements, secretEnvs } from "./pod";
+import {
+  OFFLINE_ENV,
+  PRIVATE_ENV,
+  containerDefaults,
+  plainEnv,
+  resourceRequirements,
+  secretEnvs,
+} from "./pod";
 import { modelPath } from "./source";
 
 /** Keys of the Secret that says where Artifactory is and who asks. */
