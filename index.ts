@@ -27,7 +27,8 @@ const credentials = new Credentials("credentials", { namespace, secrets }, { pro
 
 const { names: secretNames, apiKeySecret } = credentials;
 const pod = { namespace, accelerator, pullSecrets };
-const modelPod = { ...pod, claims: storage, secrets: secretNames };
+const claims = { modelOutput: storage.modelOutput, hubCache: storage.hubCache };
+const modelPod = { ...pod, claims, secrets: secretNames };
 
 const mlflow = new Mlflow(
   "mlflow",
