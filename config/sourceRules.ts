@@ -80,6 +80,22 @@ const mountedBuckets: Rule = (settings) =>
     return faults;
   });
 
+const ARCHIVE = /\.(zip|tar|tgz|tar\.gz|tar\.zst)$/i;
+
+const checksums: Rule = (settings) =>
+  usedSources(settings).flatMap(({ key, source }) => {
+    if (source.kind !== "artifactory" || source.sha256 === undefined) return [];
+    if (ARCHIVE.test(source.path)) return [];
+    return [
+      {
+        key: `${key}.sha256`,
+        got: `a checksum of the folder "${source.path}"`,
+        allowed: "only for an archive: .zip, .tar, .tar.gz, .tgz or .tar.zst",
+        fix: removeCommand(`${key}.sha256`),
+      },
+    ];
+  });
+
 const registeredModel: Rule = ({ training }) => {
   if (training?.registeredModel === undefined) return [];
   const missing = [
@@ -97,7 +113,7 @@ const registeredModel: Rule = ({ training }) => {
   ];
 };
 
-const RULES: readonly Rule[] = [sharedVolume, oneNode, mountedBuckets, registeredModel];
+const RULES: readonly Rule[] = [sharedVolume, oneNode, mountedBuckets, checksums, registeredModel];
 
 /** Faults of model sources and publishing that only several settings together show. */
 export function sourceFaults(settings: Settings): Fault[] {

@@ -109,6 +109,21 @@ describe("a mounted bucket", () => {
   });
 });
 
+test("a checksum is of an archive, a folder has none", () => {
+  const sha256 = "a".repeat(64);
+  for (const path of ["m.zip", "m.tar", "m.tar.gz", "m.tgz", "a/m.tar.zst"]) {
+    expect(faults(sourceTree({ kind: "artifactory", path, sha256 }))).toEqual([]);
+  }
+  expect(faults(sourceTree({ kind: "artifactory", path: "models/m", sha256 }))).toEqual([
+    {
+      key: "models[0].source.sha256",
+      got: 'a checksum of the folder "models/m"',
+      allowed: "only for an archive: .zip, .tar, .tar.gz, .tgz or .tar.zst",
+      fix: "pulumi config rm --path 'llmops:models[0].source.sha256'",
+    },
+  ]);
+});
+
 describe("a name in MLflow's registry", () => {
   const publish = { kind: "artifactory", target: "models/tuned" };
   test("is for runs that are published and tracked", () => {
