@@ -7,6 +7,7 @@ import { ModelStorage } from "./components/modelStorage";
 import { PlatformNamespace } from "./components/platformNamespace";
 import { TrainingJob } from "./components/trainingJob";
 import { loadConfig } from "./config/load";
+import { hasIdentity } from "./config/usedSources";
 import { endpoints as endpointsOf } from "./workloads/endpoints";
 import { servedModelPath } from "./workloads/source";
 
@@ -17,7 +18,6 @@ const provider = new k8s.Provider("cluster", settings.cluster);
 const images = new Images("images", { settings: settings.images });
 
 const { namespace } = new PlatformNamespace("llmops", settings, { provider });
-const common = { namespace, accelerator, pullSecrets };
 const storage = new ModelStorage(
   "storage",
   { namespace, settings: settings.storage },
@@ -25,9 +25,14 @@ const storage = new ModelStorage(
 );
 const credentials = new Credentials("credentials", { namespace, secrets }, { provider });
 
+const { names: secretNames, apiKeySecret } = credentials;
+const pod = { namespace, accelerator, pullSecrets };
+const claims = { modelOutput: storage.modelOutput, hubCache: storage.hubCache };
+const modelPod = { ...pod, claims, secrets: secretNames };
+
 const mlflow = new Mlflow(
   "mlflow",
-  { ...common, settings, image: images.mlflow, claim: storage.mlflow },
+  { ...pod, settings, image: images.mlflow, claim: storage.mlflow },
   { provider },
 );
 
@@ -36,13 +41,12 @@ const training =
   new TrainingJob(
     "llama-factory-train",
     {
-      ...common,
+      ...modelPod,
       files,
       image: images.training,
-      modelClaim: storage.modelOutput,
       dataClaim: storage.trainingData,
       trackingUri: mlflow.trackingUri,
-      secrets: credentials.names,
+      identity: hasIdentity(settings, "training"),
     },
     { provider },
   );
@@ -51,13 +55,12 @@ for (const model of settings.models) {
   new ModelServer(
     model.name,
     {
-      ...common,
+      ...modelPod,
       settings: model,
       image: images.inference,
       modelPath: servedModelPath(model.source, training?.modelFolder),
-      modelClaim: storage.modelOutput,
-      apiKeySecret: credentials.apiKeySecret,
-      secrets: credentials.hub,
+      apiKeySecret,
+      identity: hasIdentity(settings, "inference"),
     },
     // A run is served only after it has succeeded, whatever the path says already.
     { provider, dependsOn: model.source.kind === "training" && training ? [training] : [] },

@@ -2,9 +2,8 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import type { SecretKey } from "../config/secrets";
+import { ARTIFACTORY_KEYS } from "../workloads/fetch";
 import { NAMES } from "../workloads/names";
-
-const ARTIFACTORY = ["ARTIFACTORY_URL", "ARTIFACTORY_USERNAME", "ARTIFACTORY_PASSWORD"] as const;
 
 /** Arguments of {@link Credentials}. */
 export interface CredentialsArgs {
@@ -20,8 +19,6 @@ export interface CredentialsArgs {
 export class Credentials extends pulumi.ComponentResource {
   /** Name of the Secret that holds a key, for the keys that are set. */
   public readonly names: Readonly<Record<string, pulumi.Output<string>>>;
-  /** The part of `names` that a model server reads. */
-  public readonly hub: Readonly<Record<string, pulumi.Output<string>>>;
   /** The key that clients of the model servers send. */
   public readonly apiKey: pulumi.Output<string>;
   /** Name of the Secret with the key VLLM_API_KEY. */
@@ -56,10 +53,10 @@ export class Credentials extends pulumi.ComponentResource {
     };
     this.apiKey = args.secrets.VLLM_API_KEY ?? this.generateApiKey(name);
     this.apiKeySecret = secret(NAMES.apiKeySecret, { VLLM_API_KEY: this.apiKey });
-    this.hub = group(NAMES.hubSecret, ["HF_TOKEN"]);
     this.names = {
-      ...this.hub,
-      ...group(NAMES.artifactorySecret, ARTIFACTORY),
+      ...group(NAMES.hubSecret, ["HF_TOKEN"]),
+      ...group(NAMES.artifactorySecret, ARTIFACTORY_KEYS),
+      ...group(NAMES.gcsSecret, ["GCS_KEY"]),
       ...group(NAMES.wandbSecret, ["WANDB_API_KEY"]),
     };
     this.registerOutputs({ apiKeySecret: this.apiKeySecret });

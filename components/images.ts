@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { ImagesSettings } from "../config/schema";
@@ -65,6 +66,7 @@ function imageBuild(which: ImageName, settings: ImagesSettings): docker.types.in
       BASE_IMAGE: settings.baseImage,
       PACKAGE_INDEX: settings.packageIndex ?? "",
       APT_MIRROR: settings.aptMirror ?? "",
+      ...(settings.caBundle === undefined ? {} : { CA_BUNDLE: basename(settings.caBundle) }),
       ...(which === "mlflow" ? {} : { ACCELERATOR: settings.accelerator }),
       ...(which === "training" ? { INSTALL_FLASH_ATTN: settings.flashAttention ? "1" : "0" } : {}),
     },

@@ -1,6 +1,7 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { ModelSettings } from "../config/models";
+import type { ModelClaims } from "../workloads/modelPieces";
 import {
   autoscalerSpec,
   inferenceYaml,
@@ -19,12 +20,13 @@ export interface ModelServerArgs {
   readonly image: pulumi.Input<string>;
   /** Path of the model in the container. */
   readonly modelPath: pulumi.Input<string>;
-  /** Name of the claim that holds the model. */
-  readonly modelClaim: pulumi.Input<string>;
+  readonly claims: ModelClaims;
   /** Name of the Secret with VLLM_API_KEY. */
   readonly apiKeySecret: pulumi.Input<string>;
   /** Names of the Secrets that exist, by the key read from them. */
   readonly secrets: Readonly<Record<string, pulumi.Input<string>>>;
+  /** Whether the pod acts as a Google service account. */
+  readonly identity: boolean;
   readonly pullSecrets: readonly string[];
 }
 

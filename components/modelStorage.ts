@@ -22,20 +22,24 @@ export class ModelStorage extends pulumi.ComponentResource {
   public readonly trainingData: pulumi.Output<string> | undefined;
   /** Name of `mlflow-pvc`, if the stack has one. */
   public readonly mlflow: pulumi.Output<string> | undefined;
+  /** Name of `hub-cache-pvc`, if the stack has one. */
+  public readonly hubCache: pulumi.Output<string> | undefined;
 
   public constructor(name: string, args: ModelStorageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llmops:index:ModelStorage", name, {}, opts);
     const claim = (base: string, volumeBase: string, settings: ClaimSettings) =>
       this.claim(base, volumeBase, settings, args.namespace);
-    const { modelOutput, trainingData, mlflow } = args.settings;
+    const { modelOutput, trainingData, mlflow, hubCache } = args.settings;
     this.modelOutput = claim(NAMES.modelOutput, "llama-model-pv", modelOutput);
     this.trainingData =
       trainingData && claim(NAMES.trainingData, "llama-training-data-pv", trainingData);
     this.mlflow = mlflow && claim(NAMES.mlflowClaim, "llama-mlflow-pv", mlflow);
+    this.hubCache = hubCache && claim(NAMES.hubCache, "llama-hub-cache-pv", hubCache);
     this.registerOutputs({
       modelOutput: this.modelOutput,
       trainingData: this.trainingData,
       mlflow: this.mlflow,
+      hubCache: this.hubCache,
     });
   }
 

@@ -1,17 +1,17 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-import type { NetworkSettings } from "../config/schema";
+import type { EgressSettings } from "../workloads/egress";
+import { serviceAccountAnnotations } from "../workloads/gcs";
 import type { Role } from "../workloads/names";
 import { serviceAccountName } from "../workloads/names";
 import { networkPolicies } from "../workloads/network";
 
 const ROLES: readonly Role[] = ["training", "inference", "mlflow"];
 
-/** Arguments of {@link PlatformNamespace}. */
-export interface PlatformNamespaceArgs {
+/** Arguments of {@link PlatformNamespace}: who may talk to whom follows from the models. */
+export interface PlatformNamespaceArgs extends EgressSettings {
   /** Name of the namespace. */
   readonly namespace: string;
-  readonly network: NetworkSettings;
 }
 
 /**
@@ -38,13 +38,17 @@ export class PlatformNamespace extends pulumi.ComponentResource {
       new k8s.core.v1.ServiceAccount(
         `${name}-${role}`,
         {
-          metadata: { name: serviceAccountName(role), namespace: this.namespace },
+          metadata: {
+            name: serviceAccountName(role),
+            namespace: this.namespace,
+            ...annotated(serviceAccountAnnotations(role, args)),
+          },
           automountServiceAccountToken: false,
         },
         { parent: this },
       );
     }
-    for (const [policy, spec] of Object.entries(networkPolicies(args.network))) {
+    for (const [policy, spec] of Object.entries(networkPolicies(args))) {
       new k8s.networking.v1.NetworkPolicy(
         `${name}-${policy}`,
         { metadata: { name: policy, namespace: this.namespace }, spec },
@@ -53,6 +57,10 @@ export class PlatformNamespace extends pulumi.ComponentResource {
     }
     this.registerOutputs({ namespace: this.namespace });
   }
+}
+
+function annotated(annotations: Record<string, string>): { annotations?: Record<string, string> } {
+  return Object.keys(annotations).length === 0 ? {} : { annotations };
 }
 
 const podSecurityLabels = {

@@ -1,6 +1,7 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { TrainingFiles } from "../config/load";
+import type { ModelClaims } from "../workloads/modelPieces";
 import { NAMES, labels } from "../workloads/names";
 import { runId, trainedModelFolder, trainingJobSpec } from "../workloads/training";
 
@@ -12,14 +13,15 @@ export interface TrainingJobArgs {
   /** Image by digest: part of the run's identity. */
   readonly image: pulumi.Output<string>;
   readonly accelerator: "cuda" | "cpu";
-  /** Name of `model-output-pvc`. */
-  readonly modelClaim: pulumi.Input<string>;
+  readonly claims: ModelClaims;
   /** Name of `training-data-pvc`; needed with data of kind `volume`. */
   readonly dataClaim: pulumi.Input<string> | undefined;
   /** Tracking URI of MLflow. */
   readonly trackingUri: string;
   /** Names of the Secrets that exist, by the key read from them. */
   readonly secrets: Readonly<Record<string, pulumi.Input<string>>>;
+  /** Whether the pod acts as a Google service account. */
+  readonly identity: boolean;
   readonly pullSecrets: readonly string[];
 }
 

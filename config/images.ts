@@ -20,8 +20,13 @@ export const imagesSchema = z.strictObject({
   packageIndex: plainUrl.optional(),
   /** Debian mirror. @default the mirror that the base image is set up for */
   aptMirror: plainUrl.optional(),
-  /** PEM file with certificates of a private index. */
-  caBundle: z.string().optional(),
+  /** PEM file in images/ca with the certificates that the site's servers are signed by. */
+  caBundle: z
+    .string()
+    .regex(/^images\/ca\/[\w-][\w.-]*$/, {
+      error: "a file in images/ca, such as images/ca/site.pem",
+    })
+    .optional(),
   /** Compile FlashAttention into the training image (about an hour, needs CUDA). */
   flashAttention: z.boolean().default(false),
   /** Network of RUN steps: `host` where the builder has no bridge of its own. */

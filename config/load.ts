@@ -1,12 +1,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
+import { caBundleFaults } from "./caBundle";
 import { readDataset, unreadable } from "./dataset";
 import type { Fault } from "./faults";
 import { faultsOf, removeCommand, renderFaults } from "./faults";
 import { ruleFaults } from "./rules";
 import type { Settings } from "./schema";
 import { settingsSchema } from "./schema";
+import { sourceFaults } from "./sourceRules";
 import type { SecretKey } from "./secrets";
 import { SECRET_KEYS, secretFaults } from "./secrets";
 import type { TrainingSettings } from "./training";
@@ -96,7 +98,8 @@ export function loadConfig(root: string): StackConfig {
   }
   const settings = parsed.data;
   const training = readTraining(root, settings, faults);
-  faults.push(...unavailableFaults(settings), ...ruleFaults(settings));
+  faults.push(...unavailableFaults(settings), ...ruleFaults(settings), ...sourceFaults(settings));
+  faults.push(...caBundleFaults(root, settings.images.caBundle));
   faults.push(...servedRunFaults(settings, training?.config ?? {}));
   faults.push(
     ...secretFaults(settings, (key) => ({

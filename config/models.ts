@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { dnsLabel, placement, resources, service } from "./primitives";
+import { dnsLabel, fetchResources, placement, resources, service } from "./primitives";
 import { modelSource } from "./sources";
 
 /** Longest model name: `llama-factory-inference-` and the name make a DNS label of 63. */
@@ -36,6 +36,10 @@ export const modelSchema = z.strictObject({
     })
     .prefault({}),
   resources: resources({ cpu: "2", memory: "24Gi", shm: "2Gi" }),
+  /** Of the init container that downloads the model. */
+  fetchResources,
+  /** Longest time that downloading the model may take. */
+  fetchMinutes: z.int().min(1).max(1440).default(60),
   /** GiB for the KV cache on a CPU. Ignored with accelerator cuda. */
   cpuKvCacheGiB: z.int().min(1).max(512).default(4),
   placement,

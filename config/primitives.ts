@@ -31,8 +31,15 @@ export const relativePath = z.string().regex(/^(?!\/)(?!.*(^|\/)\.\.(\/|$))[^\s:
 
 /** A URL that carries no user name or password. */
 export const plainUrl = z.string().regex(/^https?:\/\/[^\s/@]+(\/[^\s@]*)?$/, {
-  error: "an http(s) URL without credentials (they would end up in image layers)",
+  error: "an http(s) URL without credentials, which images and arguments would show",
 });
+
+/** A folder of a bucket. Mount options are separated by commas, so it has none. */
+export const bucketFolder = z
+  .string()
+  .regex(/^gs:\/\/[a-z0-9][a-z0-9._-]*\/(?!.*(^|\/)\.\.(\/|$))[^\s,/][^\s,]*$/, {
+    error: "gs://bucket/folder, without commas and '..'",
+  });
 
 /** An image reference pinned by digest or by a tag other than `latest`. */
 export const pinnedImage = z
@@ -60,6 +67,18 @@ export const resources = (defaults: { cpu: string; memory: string; shm?: string 
       shm: quantity.default(defaults.shm ?? "64Mi"),
     })
     .prefault({});
+
+/** CPU and memory of the init container that downloads a model. It needs no GPU. */
+export const fetchResources = z
+  .strictObject({
+    /** CPU request. */
+    cpu: quantity.default("1"),
+    /** CPU limit; left out, the container may use idle CPU. */
+    cpuLimit: quantity.optional(),
+    /** Memory request and limit. */
+    memory: quantity.default("1Gi"),
+  })
+  .prefault({});
 
 /** How a Service is reached. */
 export const service = z

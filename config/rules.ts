@@ -68,26 +68,6 @@ const replicaBounds: Rule = ({ models }) =>
         ];
   });
 
-const sharedVolume: Rule = ({ models, storage }) => {
-  const { volume, accessMode } = storage.modelOutput;
-  if (accessMode !== "ReadWriteOnce" || volume.kind === "hostPath") return [];
-  return models.flatMap(({ replicas, surge }, index) => {
-    const key = `models[${String(index)}]`;
-    const many = replicas.max > 1 ? `replicas.max ${String(replicas.max)}` : undefined;
-    const reason = many ?? (surge ? "surge true" : undefined);
-    return reason === undefined
-      ? []
-      : [
-          {
-            key: many === undefined ? `${key}.surge` : `${key}.replicas.max`,
-            got: `${reason} on a ReadWriteOnce claim, which only one node can mount`,
-            allowed: "one pod at a time, or a claim that several nodes can mount",
-            fix: setCommand("storage.modelOutput.accessMode", "ReadWriteMany"),
-          },
-        ];
-  });
-};
-
 const gpus: Rule = ({ images, models, training }) => {
   const users = [
     ...(training === undefined ? [] : [{ key: "training", gpu: training.resources.gpu }]),
@@ -190,7 +170,6 @@ const RULES: readonly Rule[] = [
   uniqueModelNames,
   uniqueNodePorts,
   replicaBounds,
-  sharedVolume,
   gpus,
   flashAttention,
   trainedModels,

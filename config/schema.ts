@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { gcpSchema } from "./gcp";
 import { imagesSchema } from "./images";
 import { modelSchema } from "./models";
 import { cidr, dnsLabel, placement, plainUrl, resources, service } from "./primitives";
@@ -36,19 +37,21 @@ const networkSchema = z
     clientCidrs: z.array(cidr).default([]),
     /** Namespace whose pods may scrape metrics. */
     monitoringNamespace: dnsLabel().default("monitoring"),
+    /**
+     * Where pods that download or publish models may connect to.
+     * @default every public IPv4 address, on port 443
+     */
+    egress: z
+      .array(
+        z.strictObject({
+          cidr,
+          /** TCP ports. */
+          ports: z.array(z.int().min(1).max(65_535)).min(1).default([443]),
+        }),
+      )
+      .optional(),
   })
   .prefault({});
-
-const gcpSchema = z.strictObject({
-  project: z.string().min(1),
-  region: z.string().min(1),
-  artifactRegistry: z.boolean().default(false),
-  modelBucket: z.string().optional(),
-  cloudSql: z.boolean().default(false),
-  gpuNodePool: z
-    .strictObject({ machineType: z.string(), accelerator: z.string(), max: z.int().min(1) })
-    .optional(),
-});
 
 /** The whole settings tree of a stack, `llmops:*` in its Pulumi.<stack>.yaml. Secrets are apart. */
 export const settingsSchema = z.strictObject({
@@ -82,6 +85,5 @@ export const settingsSchema = z.strictObject({
 
 export type Settings = z.infer<typeof settingsSchema>;
 export type MlflowSettings = Settings["mlflow"];
-export type NetworkSettings = Settings["network"];
 export type ImagesSettings = Settings["images"];
 export type StorageSettings = Settings["storage"];

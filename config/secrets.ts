@@ -1,5 +1,7 @@
 import type { Fault } from "./faults";
 import type { Settings } from "./schema";
+import type { UsedSource } from "./usedSources";
+import { hasIdentity, usedSources } from "./usedSources";
 
 /** Secrets of a stack: top-level keys, set with `pulumi config set --secret`. */
 export const SECRET_KEYS = [
@@ -7,13 +9,12 @@ export const SECRET_KEYS = [
   "ARTIFACTORY_URL",
   "ARTIFACTORY_USERNAME",
   "ARTIFACTORY_PASSWORD",
+  "GCS_KEY",
   "WANDB_API_KEY",
   "VLLM_API_KEY",
 ] as const;
 
 export type SecretKey = (typeof SECRET_KEYS)[number];
-
-const ARTIFACTORY = ["ARTIFACTORY_URL", "ARTIFACTORY_USERNAME", "ARTIFACTORY_PASSWORD"] as const;
 
 /** What is known of a secret without reading it. */
 export interface SecretState {
@@ -22,26 +23,70 @@ export interface SecretState {
   readonly isSecret: boolean;
 }
 
-const command = (key: SecretKey): string => `pulumi config set --secret ${key}`;
+/** A secret that is needed, and why. */
+type Need = readonly [key: SecretKey, why: string];
+
+/** A service-account key is a file, so it is read from one. */
+const command = (key: SecretKey): string =>
+  `pulumi config set --secret ${key}${key === "GCS_KEY" ? " < key.json" : ""}`;
+
+function sourceNeeds(settings: Settings, { key, role, source }: UsedSource): Need[] {
+  switch (source.kind) {
+    case "huggingface":
+      return source.gated ? [["HF_TOKEN", `${key}.gated is true`]] : [];
+    case "artifactory":
+      return [["ARTIFACTORY_URL", `${key} is a path below it`]];
+    case "gcs": {
+      if (source.access === "mount" || source.anonymous || hasIdentity(settings, role)) return [];
+      return [["GCS_KEY", `${key} has neither gcp.workloadIdentity.${role} nor anonymous`]];
+    }
+    case "volume":
+    case "training":
+      return [];
+  }
+}
+
+function publishNeeds(settings: Settings): Need[] {
+  const publish = settings.training?.publish;
+  if (publish === undefined) return [];
+  const key = "training.publish";
+  if (publish.kind === "artifactory") return [["ARTIFACTORY_URL", `${key} is a path below it`]];
+  if (publish.anonymous || hasIdentity(settings, "training")) return [];
+  return [["GCS_KEY", `${key} has neither gcp.workloadIdentity.training nor anonymous`]];
+}
+
+/** A user name goes with a password; a password alone is a token; each is sent to the URL. */
+function artifactoryNeeds(isSet: (key: SecretKey) => boolean): Need[] {
+  const login = (["ARTIFACTORY_PASSWORD", "ARTIFACTORY_USERNAME"] as const).find(isSet);
+  return [
+    ...(login === undefined
+      ? []
+      : [["ARTIFACTORY_URL", `${login} is set, and sent there`] as const]),
+    ...(isSet("ARTIFACTORY_USERNAME")
+      ? [["ARTIFACTORY_PASSWORD", "ARTIFACTORY_USERNAME is set, and goes with it"] as const]
+      : []),
+  ];
+}
 
 function needed(
   settings: Settings,
-  state: (key: SecretKey) => SecretState,
-): Map<SecretKey, string> {
-  const need = new Map<SecretKey, string>();
+  isSet: (key: SecretKey) => boolean,
+): ReadonlyMap<SecretKey, string> {
+  const needs: Need[] = [
+    ...usedSources(settings).flatMap((used) => sourceNeeds(settings, used)),
+    ...publishNeeds(settings),
+    ...artifactoryNeeds(isSet),
+  ];
   if (settings.training?.tracking.wandb === true) {
-    need.set("WANDB_API_KEY", "training.tracking.wandb is true");
+    needs.push(["WANDB_API_KEY", "training.tracking.wandb is true"]);
   }
-  const given = ARTIFACTORY.find((key) => state(key).isSet);
-  if (given !== undefined) {
-    for (const key of ARTIFACTORY) need.set(key, `${given} is set, and the three belong together`);
-  }
-  return need;
+  // The first reason is told; the last entry of a map wins.
+  return new Map(needs.reverse());
 }
 
 /** Faults for secrets that are missing or stand in the stack file in plain text. */
 export function secretFaults(settings: Settings, state: (key: SecretKey) => SecretState): Fault[] {
-  const need = needed(settings, state);
+  const need = needed(settings, (key) => state(key).isSet);
   return SECRET_KEYS.flatMap((key): Fault[] => {
     const { isSet, isSecret } = state(key);
     const why = need.get(key);

@@ -1,5 +1,13 @@
 import { z } from "zod";
-import { plainUrl, relativePath } from "./primitives";
+import { bucketFolder, plainUrl, relativePath } from "./primitives";
+
+/** How a bucket is reached, where that is not by Google's public address with an identity. */
+export const bucketAccess = {
+  /** Base URL of the JSON API, such as that of a private access point. */
+  endpoint: plainUrl.optional(),
+  /** The bucket asks for no credentials. */
+  anonymous: z.boolean().default(false),
+};
 
 const volume = z.strictObject({
   kind: z.literal("volume"),
@@ -13,22 +21,31 @@ const huggingface = z.strictObject({
   id: z.string().regex(/^[\w.-]+\/[\w.-]+$/, { error: "an id such as owner/name" }),
   /** Commit of the hub repository. */
   revision: z.string().regex(/^[0-9a-f]{40}$/, { error: "a commit SHA of 40 hex digits" }),
-  /** Mirror of the hub. */
+  /** Mirror of the hub, or Artifactory's proxy of it. */
   endpoint: plainUrl.optional(),
-  allowPatterns: z.array(z.string()).default(["*.safetensors", "*.json", "tokenizer*"]),
+  /** Files to download, as the hub's patterns. */
+  allowPatterns: z
+    .array(z.string().min(1))
+    .min(1, { error: "at least one pattern" })
+    .default(["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "tokenizer*"]),
+  /** The hub hands it out only to accounts that were let in, so the secret HF_TOKEN is needed. */
+  gated: z.boolean().default(false),
 });
 
 const gcs = z.strictObject({
   kind: z.literal("gcs"),
   /** Folder of the model, such as `gs://bucket/models/name`. */
-  uri: z.string().regex(/^gs:\/\/[a-z0-9._-]+\/\S+$/, { error: "gs://bucket/folder" }),
+  uri: bucketFolder,
+  /** `mount`: GKE mounts the bucket, and nothing is copied; `download`: onto the volume. */
   access: z.enum(["mount", "download"]),
+  ...bucketAccess,
 });
 
 const artifactory = z.strictObject({
   kind: z.literal("artifactory"),
-  /** Path below ARTIFACTORY_URL: an archive (zip, tar.gz, tar.zst) or a folder. */
+  /** Path below ARTIFACTORY_URL: an archive (zip, tar, tar.gz, tgz, tar.zst) or a folder. */
   path: relativePath,
+  /** Checksum of the archive. @default what the server reports */
   sha256: z
     .string()
     .regex(/^[0-9a-f]{64}$/, { error: "64 hex digits" })
@@ -55,3 +72,21 @@ export const baseModelSource = z.discriminatedUnion("kind", [
 ]);
 
 export type ModelSource = z.infer<typeof modelSource>;
+export type GcsSource = z.infer<typeof gcs>;
+
+/** A source outside of the cluster. */
+export type RemoteSource = Extract<ModelSource, { kind: "huggingface" | "gcs" | "artifactory" }>;
+
+/** A source that an init container copies onto a volume. */
+export type DownloadedSource =
+  Exclude<RemoteSource, { kind: "gcs" }> | (GcsSource & { access: "download" });
+
+/** Whether a model comes from outside of the cluster. */
+export function isRemote(source: ModelSource): source is RemoteSource {
+  return source.kind !== "volume" && source.kind !== "training";
+}
+
+/** Whether an init container copies the model onto a volume. */
+export function isDownloaded(source: ModelSource): source is DownloadedSource {
+  return isRemote(source) && !(source.kind === "gcs" && source.access === "mount");
+}

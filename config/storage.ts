@@ -38,7 +38,7 @@ export const storageSchema = z.strictObject({
   trainingData: claim("20Gi").optional(),
   /** `mlflow-pvc`: SQLite database and artifacts. */
   mlflow: claim("10Gi").optional(),
-  /** `hub-cache-pvc`: models downloaded from the Hugging Face hub. */
+  /** `hub-cache-pvc`: what is downloaded. @default the folder sources of `model-output-pvc` */
   hubCache: claim("100Gi").optional(),
 });
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { placement, relativePath, resources } from "./primitives";
-import { baseModelSource } from "./sources";
+import { bucketFolder, fetchResources, placement, relativePath, resources } from "./primitives";
+import { baseModelSource, bucketAccess } from "./sources";
 
 const data = z.discriminatedUnion("kind", [
   z.strictObject({
@@ -15,11 +15,19 @@ const data = z.discriminatedUnion("kind", [
   }),
 ]);
 
-const publish = z.strictObject({
-  kind: z.enum(["gcs", "artifactory"]),
-  /** `gs://` folder, or path below ARTIFACTORY_URL. */
-  target: z.string().min(1),
-});
+const publish = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("gcs"),
+    /** Folder that gets a folder a run. */
+    target: bucketFolder,
+    ...bucketAccess,
+  }),
+  z.strictObject({
+    kind: z.literal("artifactory"),
+    /** Path below ARTIFACTORY_URL that gets a folder a run. */
+    target: relativePath,
+  }),
+]);
 
 /** The fine-tuning run of a stack. */
 export const trainingSchema = z.strictObject({
@@ -44,6 +52,8 @@ export const trainingSchema = z.strictObject({
     })
     .prefault({}),
   resources: resources({ cpu: "4", memory: "32Gi", shm: "8Gi" }),
+  /** Of the init container that downloads the base model. */
+  fetchResources,
   placement,
   /** Retries of a failed pod; each resumes from the last checkpoint. */
   backoffLimit: z.int().min(0).max(10).default(1),
@@ -59,9 +69,13 @@ export const trainingSchema = z.strictObject({
       min: z.number().optional(),
     })
     .optional(),
+  /** Where the finished model is uploaded to. */
   publish: publish.optional(),
+  /** Model of MLflow's registry that a published run becomes a version of. @default experiment */
+  registeredModel: z.string().min(1).optional(),
   /** GPU metrics from a dcgm-exporter sidecar. */
   dcgmExporter: z.boolean().default(false),
 });
 
 export type TrainingSettings = z.infer<typeof trainingSchema>;
+export type PublishSettings = z.infer<typeof publish>;

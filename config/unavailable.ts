@@ -16,24 +16,8 @@ const when = (
   value: unknown,
 ): readonly (readonly [string, unknown])[] => (condition ? [[key, value]] : []);
 
-const REMOTE = new Set(["huggingface", "gcs", "artifactory"]);
-
 /** Settings whose behaviour this version does not have. They are refused, never ignored. */
 const RULES: readonly Rule[] = [
-  {
-    what: "sources other than volume and training",
-    used: ({ models, training }) => [
-      ...models.flatMap(({ source }, index) =>
-        when(REMOTE.has(source.kind), `models[${String(index)}].source.kind`, source.kind),
-      ),
-      ...when(
-        training !== undefined && REMOTE.has(training.baseModel.kind),
-        "training.baseModel.kind",
-        training?.baseModel.kind,
-      ),
-    ],
-    instead: "volume",
-  },
   {
     what: "the llamafactory server",
     used: ({ models }) =>
@@ -53,19 +37,9 @@ const RULES: readonly Rule[] = [
     used: ({ training }) => when(training?.gate !== undefined, "training.gate", training?.gate),
   },
   {
-    what: "publishing",
-    used: ({ training }) =>
-      when(training?.publish !== undefined, "training.publish", training?.publish),
-  },
-  {
     what: "the dcgm-exporter sidecar",
     used: ({ training }) => when(training?.dcgmExporter === true, "training.dcgmExporter", true),
     instead: "false",
-  },
-  {
-    what: "the hub cache",
-    used: ({ storage }) =>
-      when(storage.hubCache !== undefined, "storage.hubCache", storage.hubCache),
   },
   {
     what: "MLflow on a database server",
@@ -78,10 +52,6 @@ const RULES: readonly Rule[] = [
     used: ({ mlflow }) =>
       when(mlflow.artifacts.kind !== "volume", "mlflow.artifacts.kind", mlflow.artifacts.kind),
     instead: "volume",
-  },
-  {
-    what: "a CA bundle in the image builds",
-    used: ({ images }) => when(images.caBundle !== undefined, "images.caBundle", images.caBundle),
   },
   {
     what: "LLaMA Board",
@@ -103,7 +73,10 @@ const RULES: readonly Rule[] = [
   },
   {
     what: "Google Cloud resources",
-    used: ({ gcp }) => when(gcp !== undefined, "gcp", gcp),
+    used: ({ gcp }) =>
+      Object.entries(gcp ?? {}).flatMap(([name, value]) =>
+        when(name !== "workloadIdentity" && value !== false, `gcp.${name}`, value),
+      ),
   },
 ];
 

@@ -2,10 +2,14 @@ import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
 import { stringify } from "yaml";
 import type { ModelSettings } from "../config/models";
+import { isDownloaded } from "../config/sources";
+import type { ModelClaims } from "./modelPieces";
+import { modelPieces } from "./modelPieces";
 import { PORTS, labels, modelServerName, selectorLabels } from "./names";
 import {
   CONFIG_FOLDER,
   HOME,
+  OFFLINE_ENV,
   PRIVATE_ENV,
   containerDefaults,
   plainEnv,
@@ -13,7 +17,7 @@ import {
   resourceRequirements,
   secretEnv,
 } from "./pod";
-import { MODELS_FOLDER } from "./source";
+import type { SecretNames } from "./pod";
 
 const CONFIG_FILE = "inference.yaml";
 
@@ -44,12 +48,16 @@ export interface ModelServerPodArgs {
   readonly image: Input<string>;
   /** Path of the model in the container. */
   readonly modelPath: Input<string>;
-  readonly modelClaim: Input<string>;
+  readonly claims: ModelClaims;
   readonly configMap: Input<string>;
   readonly apiKeySecret: Input<string>;
   readonly pullSecrets: readonly string[];
-  readonly secrets: Readonly<Record<string, Input<string>>>;
+  readonly secrets: SecretNames;
+  /** Whether the pod acts as a Google service account. */
+  readonly identity: boolean;
 }
+
+const OUTPUT_VOLUME = "model-storage";
 
 function environment(args: ModelServerPodArgs): types.input.core.v1.EnvVar[] {
   const cpu: Record<string, string> =
@@ -64,6 +72,7 @@ function environment(args: ModelServerPodArgs): types.input.core.v1.EnvVar[] {
   return [
     ...plainEnv({
       ...PRIVATE_ENV,
+      ...OFFLINE_ENV,
       VLLM_NO_USAGE_STATS: "1",
       VLLM_CACHE_ROOT: `${HOME}/.cache/vllm`,
       VLLM_CONFIG_ROOT: `${HOME}/.config/vllm`,
@@ -72,7 +81,6 @@ function environment(args: ModelServerPodArgs): types.input.core.v1.EnvVar[] {
       ...cpu,
     }),
     secretEnv("VLLM_API_KEY", args.apiKeySecret),
-    ...Object.entries(args.secrets).map(([key, name]) => secretEnv(key, name)),
   ];
 }
 
@@ -93,7 +101,9 @@ function probes(
 }
 
 function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTemplateSpec {
-  const { settings } = args;
+  const { settings, claims } = args;
+  const pieces = modelPieces({ ...args, ...settings, outputVolume: OUTPUT_VOLUME });
+  const { initContainers } = pieces;
   return {
     metadata: {
       labels: labels("inference", settings.name),
@@ -101,11 +111,13 @@ function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTempla
         "prometheus.io/scrape": "true",
         "prometheus.io/port": String(PORTS.modelServer),
         "prometheus.io/path": "/metrics",
+        ...pieces.annotations,
       },
     },
     spec: {
       ...podDefaults("inference", settings, args.pullSecrets),
       terminationGracePeriodSeconds: PRE_STOP_SECONDS + SHUTDOWN_SECONDS + TEARDOWN_SECONDS,
+      ...(initContainers.length > 0 ? { initContainers } : {}),
       containers: [
         {
           ...containerDefaults(),
@@ -125,17 +137,15 @@ function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTempla
           ...probes(settings.startupMinutes),
           lifecycle: { preStop: { sleep: { seconds: PRE_STOP_SECONDS } } },
           volumeMounts: [
-            { name: "model-storage", mountPath: MODELS_FOLDER, readOnly: true },
+            ...pieces.mounts,
             { name: "config", mountPath: CONFIG_FOLDER, readOnly: true },
             { name: "shm", mountPath: "/dev/shm" },
           ],
         },
       ],
       volumes: [
-        {
-          name: "model-storage",
-          persistentVolumeClaim: { claimName: args.modelClaim, readOnly: true },
-        },
+        ...(pieces.usesModelOutput ? [outputVolume(claims, initContainers.length > 0)] : []),
+        ...pieces.volumes,
         { name: "config", configMap: { name: args.configMap } },
         { name: "shm", emptyDir: { medium: "Memory", sizeLimit: settings.resources.shm } },
       ],
@@ -143,9 +153,20 @@ function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTempla
   };
 }
 
-/** Longest time, in seconds, that a rollout of one pod may take: drain, image pull and load. */
-export function rolloutSeconds({ startupMinutes }: Pick<ModelSettings, "startupMinutes">): number {
-  return startupMinutes * 60 + 600;
+/** The volume of `model-output-pvc`; read-only as a whole unless the pod downloads onto it. */
+function outputVolume(claims: ModelClaims, written: boolean): types.input.core.v1.Volume {
+  const claimName = claims.modelOutput;
+  const persistentVolumeClaim = written ? { claimName } : { claimName, readOnly: true };
+  return { name: OUTPUT_VOLUME, persistentVolumeClaim };
+}
+
+/** Longest time, in seconds, that a rollout of one pod may take: drain, image, download and load. */
+export function rolloutSeconds({
+  source,
+  fetchMinutes,
+  startupMinutes,
+}: Pick<ModelSettings, "source" | "fetchMinutes" | "startupMinutes">): number {
+  return (startupMinutes + (isDownloaded(source) ? fetchMinutes : 0)) * 60 + 600;
 }
 
 /** The Deployment of a model server. It has no `replicas`: those belong to the autoscaler. */

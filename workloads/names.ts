@@ -6,11 +6,14 @@ export const NAMES = {
   mlflow: "mlflow",
   hubSecret: "hf-secret",
   artifactorySecret: "artifactory-secret",
+  gcsSecret: "gcs-secret",
   wandbSecret: "wandb-secret",
   apiKeySecret: "vllm-api-key",
   modelOutput: "model-output-pvc",
   trainingData: "training-data-pvc",
   mlflowClaim: "mlflow-pvc",
+  hubCache: "hub-cache-pvc",
+  fetchContainer: "fetch-model",
 } as const;
 
 /** Ports that the containers listen on. */

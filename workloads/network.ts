@@ -1,5 +1,6 @@
 import type { types } from "@pulumi/kubernetes";
-import type { NetworkSettings } from "../config/schema";
+import type { EgressSettings } from "./egress";
+import { egressPolicies } from "./egress";
 import type { Role } from "./names";
 import { PORTS } from "./names";
 
@@ -20,12 +21,13 @@ const tcp = (port: number): types.input.networking.v1.NetworkPolicyPort[] => [
  * The NetworkPolicies of the namespace by name: nothing gets in or out but what is named here.
  * Traffic from the node itself (probes, NodePort) is outside of what policies govern.
  */
-export function networkPolicies(settings: NetworkSettings): Record<string, PolicySpec> {
+export function networkPolicies(settings: EgressSettings): Record<string, PolicySpec> {
+  const { network } = settings;
   const clients = [
-    ...settings.clientNamespaces.map(namespace),
-    ...settings.clientCidrs.map((cidr) => ({ ipBlock: { cidr } })),
+    ...network.clientNamespaces.map(namespace),
+    ...network.clientCidrs.map((cidr) => ({ ipBlock: { cidr } })),
   ];
-  const monitoring = namespace(settings.monitoringNamespace);
+  const monitoring = namespace(network.monitoringNamespace);
   return {
     "default-deny": { podSelector: {}, policyTypes: ["Ingress", "Egress"] },
     "allow-dns": {
@@ -66,5 +68,6 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
       policyTypes: ["Ingress"],
       ingress: [{ from: [monitoring, ...clients], ports: tcp(PORTS.modelServer) }],
     },
+    ...egressPolicies(settings),
   };
 }

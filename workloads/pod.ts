@@ -113,11 +113,29 @@ export const PRIVATE_ENV: Readonly<Record<string, string>> = {
   HF_HOME: `${HOME}/.cache/huggingface`,
   XDG_CACHE_HOME: `${HOME}/.cache`,
   XDG_CONFIG_HOME: `${HOME}/.config`,
-  HF_HUB_OFFLINE: "1",
   HF_HUB_DISABLE_TELEMETRY: "1",
-  TRANSFORMERS_OFFLINE: "1",
   DO_NOT_TRACK: "1",
 };
+
+/** Variables that keep a container from asking the hub for anything: its model is there already. */
+export const OFFLINE_ENV: Readonly<Record<string, string>> = {
+  HF_HUB_OFFLINE: "1",
+  TRANSFORMERS_OFFLINE: "1",
+};
+
+/** A volume whose name is known. */
+export type NamedVolume = types.input.core.v1.Volume & { readonly name: string };
+
+/** Names of the Secrets that exist, by the key read from them. */
+export type SecretNames = Readonly<Record<string, Input<string>>>;
+
+/** References to those of `keys` that the stack has a Secret for. */
+export function secretEnvs(keys: readonly string[], secrets: SecretNames): EnvVar[] {
+  return keys.flatMap((key) => {
+    const name = secrets[key];
+    return name === undefined ? [] : [secretEnv(key, name)];
+  });
+}
 
 function definedOnly<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as {

@@ -1,17 +1,75 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { ModelSource } from "../config/sources";
+import type { ModelSource, RemoteSource } from "../config/sources";
+import { isRemote } from "../config/sources";
+import { fingerprint } from "./fingerprint";
 
-/** Folder of the container in which models are mounted, read-only. */
+/** Folder of the container in which `model-output-pvc` is mounted. */
 export const MODELS_FOLDER = "/models";
 
+/** Folder of the container below which models from outside of the cluster lie. */
+export const SOURCES_FOLDER = `${MODELS_FOLDER}/sources`;
+
+const MAX_SLUG = 40;
+
 /**
- * Path in the container of a model that lies on `model-output-pvc`.
+ * What identifies a model, whichever way it is reached: a mirror, a token or a mount instead of a
+ * download give the same model. Another identity is another folder, and another training run.
+ */
+export function sourceIdentity(source: ModelSource): object {
+  switch (source.kind) {
+    case "huggingface": {
+      const { kind, id, revision, allowPatterns } = source;
+      return { kind, id, revision, allowPatterns };
+    }
+    case "gcs": {
+      const { kind, uri, endpoint } = source;
+      return {
+        kind,
+        uri: uri.replace(/\/+$/, ""),
+        ...(endpoint === undefined ? {} : { endpoint }),
+      };
+    }
+    case "artifactory":
+    case "volume":
+    case "training":
+      return source;
+  }
+}
+
+function nameOf(source: RemoteSource): string {
+  switch (source.kind) {
+    case "huggingface":
+      return source.id;
+    case "gcs":
+      return source.uri;
+    case "artifactory":
+      return source.path;
+  }
+}
+
+/** Name of the folder of a model from outside: `<slug>-<10 hex digits of its identity>`. */
+export function sourceFolder(source: RemoteSource): string {
+  const name = nameOf(source)
+    .split("/")
+    .findLast((segment) => segment !== "");
+  const slug = (name ?? "")
+    .toLowerCase()
+    .replace(/\.(zip|tar|tgz|tar\.gz|tar\.zst)$/, "")
+    .replace(/[^a-z0-9]+/g, "-")
+    .slice(0, MAX_SLUG)
+    .replace(/^-+|-+$/g, "");
+  return `${slug === "" ? "model" : slug}-${fingerprint(sourceIdentity(source))}`;
+}
+
+/**
+ * Path of a model in the containers that read it.
  *
- * @throws {RangeError} for a kind that has no folder there; the settings refuse those
+ * @throws {RangeError} for kind `training`, whose folder is known only to its run
  */
 export function modelPath(source: ModelSource): string {
   if (source.kind === "volume") return `${MODELS_FOLDER}/${source.path}`;
-  throw new RangeError(`a source of kind ${source.kind} has no folder on model-output-pvc`);
+  if (isRemote(source)) return `${SOURCES_FOLDER}/${sourceFolder(source)}`;
+  throw new RangeError(`a source of kind ${source.kind} has no folder of its own`);
 }
 
 /**

@@ -1,21 +1,27 @@
-import { createHash } from "node:crypto";
-import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
 import { stringify } from "yaml";
+import { isDownloaded } from "../config/sources";
 import type { TrainingSettings } from "../config/training";
 import type { TrainingConfig } from "../config/trainingFile";
 import { OUTPUT_FOLDER, trainsAdapter } from "../config/trainingFile";
+import { FETCH_EXIT } from "./fetch";
+import { fingerprint } from "./fingerprint";
+import type { ModelClaims } from "./modelPieces";
+import { modelPieces } from "./modelPieces";
 import { NAMES, labels } from "./names";
 import {
   CONFIG_FOLDER,
+  OFFLINE_ENV,
   PRIVATE_ENV,
   containerDefaults,
   plainEnv,
   podDefaults,
   resourceRequirements,
-  secretEnv,
+  secretEnvs,
 } from "./pod";
-import { MODELS_FOLDER, modelPath } from "./source";
+import type { NamedVolume, SecretNames } from "./pod";
+import { publishPieces } from "./publish";
+import { modelPath, sourceIdentity } from "./source";
 
 /** Folder with the data set and its dataset_info.json. */
 export const DATA_FOLDER = "/app/data";
@@ -34,13 +40,6 @@ export interface RunIdentity {
   readonly image: string;
 }
 
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(entries.map(([key, field]) => [key, sorted(field)]));
-}
-
 /**
  * The run id: 10 hex digits of a hash over everything that the result depends on.
  * The order of keys, comments and the registry's host do not count.
@@ -48,8 +47,8 @@ function sorted(value: unknown): unknown {
 export function runId({ config, data, settings, image }: RunIdentity): string {
   const { baseModel, data: dataSource, run, merge } = settings;
   const digest = image.slice(image.indexOf("@") + 1);
-  const identity = sorted({ config, data, dataSource, baseModel, run, merge, digest });
-  return createHash("sha256").update(JSON.stringify(identity)).digest("hex").slice(0, 10);
+  const base = sourceIdentity(baseModel);
+  return fingerprint({ config, data, dataSource, baseModel: base, run, merge, digest });
 }
 
 function runFolder(config: TrainingConfig, id: string): string {
@@ -83,6 +82,8 @@ export function trainedModelFolder(config: TrainingConfig, merge: boolean, id: s
   return merge && trainsAdapter(config) ? `${folder}/merged` : folder;
 }
 
+const OUTPUT_VOLUME = "train-output";
+
 /** What the training pod is made of. */
 export interface TrainingPodArgs {
   readonly files: { readonly settings: TrainingSettings; readonly config: TrainingConfig };
@@ -91,11 +92,12 @@ export interface TrainingPodArgs {
   readonly accelerator: "cuda" | "cpu";
   readonly pullSecrets: readonly string[];
   readonly trackingUri: string;
-  readonly modelClaim: Input<string>;
+  readonly claims: ModelClaims;
   /** Volume of /app/data. */
   readonly dataVolume: types.input.core.v1.Volume;
-  /** Names of the Secrets that exist, by the key read from them. */
-  readonly secrets: Readonly<Record<string, Input<string>>>;
+  readonly secrets: SecretNames;
+  /** Whether the pod acts as a Google service account. */
+  readonly identity: boolean;
 }
 
 /** Environment of the training container. */
@@ -105,6 +107,7 @@ function environment(args: TrainingPodArgs): types.input.core.v1.EnvVar[] {
   return [
     ...plainEnv({
       ...PRIVATE_ENV,
+      ...OFFLINE_ENV,
       RUN_ID: id,
       RUN_NAME: `${NAMES.trainingJob}-${id}`,
       LLMOPS_IMAGE: image,
@@ -114,7 +117,7 @@ function environment(args: TrainingPodArgs): types.input.core.v1.EnvVar[] {
         ? { MLFLOW_TRACKING_URI: trackingUri, MLFLOW_EXPERIMENT_NAME: settings.experiment }
         : {}),
     }),
-    ...Object.entries(secrets).map(([key, name]) => secretEnv(key, name)),
+    ...secretEnvs(settings.tracking.wandb ? ["WANDB_API_KEY"] : [], secrets),
   ];
 }
 
@@ -122,28 +125,36 @@ function environment(args: TrainingPodArgs): types.input.core.v1.EnvVar[] {
 export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTemplateSpec {
   const { files, runId: id, image } = args;
   const { settings } = files;
+  const { baseModel: source, fetchResources, publish } = settings;
+  const base = modelPieces({ ...args, source, fetchResources, outputVolume: OUTPUT_VOLUME });
+  const upload = publishPieces(publish, settings, args);
   return {
     metadata: {
       labels: { ...labels("training", NAMES.trainingJob), "llmops.dev/run": id },
-      annotations: { [CONFIG_ANNOTATION]: trainingYaml(files.config, settings, id) },
+      annotations: {
+        [CONFIG_ANNOTATION]: trainingYaml(files.config, settings, id),
+        ...base.annotations,
+      },
     },
     spec: {
       ...podDefaults("training", settings, args.pullSecrets),
       restartPolicy: "Never",
       terminationGracePeriodSeconds: 60,
+      ...(base.initContainers.length > 0 ? { initContainers: base.initContainers } : {}),
       containers: [
         {
           ...containerDefaults(),
           name: "training",
           image,
           args: ["train", `${CONFIG_FOLDER}/${CONFIG_FILE}`],
-          env: environment(args),
+          env: [...environment(args), ...upload.env],
           resources: resourceRequirements(settings.resources, args.accelerator),
           volumeMounts: [
             { name: "config", mountPath: CONFIG_FOLDER, readOnly: true },
             { name: "train-data", mountPath: DATA_FOLDER, readOnly: true },
-            { name: "train-output", mountPath: OUTPUT_FOLDER },
-            { name: "train-output", mountPath: MODELS_FOLDER, readOnly: true },
+            { name: OUTPUT_VOLUME, mountPath: OUTPUT_FOLDER },
+            ...base.mounts,
+            ...upload.mounts,
             { name: "shm", mountPath: "/dev/shm" },
           ],
         },
@@ -161,11 +172,37 @@ export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTempl
           },
         },
         { ...args.dataVolume, name: "train-data" },
-        { name: "train-output", persistentVolumeClaim: { claimName: args.modelClaim } },
+        { name: OUTPUT_VOLUME, persistentVolumeClaim: { claimName: args.claims.modelOutput } },
+        ...distinct([...base.volumes, ...upload.volumes]),
         { name: "shm", emptyDir: { medium: "Memory", sizeLimit: settings.resources.shm } },
       ],
     },
   };
+}
+
+/** Base model and publishing may need the same key file. */
+function distinct(volumes: readonly NamedVolume[]): NamedVolume[] {
+  return [...new Map(volumes.map((volume) => [volume.name, volume])).values()];
+}
+
+/**
+ * What ends a Job early and what does not count as a retry: an eviction, and a download that may
+ * work later. A download that cannot work before something is changed ends the Job at once.
+ */
+function failureRules(fetches: boolean): types.input.batch.v1.PodFailurePolicyRule[] {
+  const onExit = (action: string, values: number[]): types.input.batch.v1.PodFailurePolicyRule => ({
+    action,
+    onExitCodes: { containerName: NAMES.fetchContainer, operator: "In", values },
+  });
+  return [
+    { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
+    ...(fetches
+      ? [
+          onExit("Ignore", [FETCH_EXIT.retry]),
+          onExit("FailJob", [FETCH_EXIT.usage, FETCH_EXIT.config]),
+        ]
+      : []),
+  ];
 }
 
 /** The Job around the pod: retries resume, evictions do not count, nothing deletes it by itself. */
@@ -174,11 +211,7 @@ export function trainingJobSpec(args: TrainingPodArgs): types.input.batch.v1.Job
   return {
     backoffLimit: settings.backoffLimit,
     activeDeadlineSeconds: settings.timeoutMinutes * 60,
-    podFailurePolicy: {
-      rules: [
-        { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
-      ],
-    },
+    podFailurePolicy: { rules: failureRules(isDownloaded(settings.baseModel)) },
     template: trainingPod(args),
   };
 }

@@ -5,9 +5,10 @@ import { Mlflow } from "../../components/mlflow";
 import { ModelServer } from "../../components/modelServer";
 import { ModelStorage } from "../../components/modelStorage";
 import { PlatformNamespace } from "../../components/platformNamespace";
+import { TrainingJob } from "../../components/trainingJob";
 import type { Registered } from "../support/program";
 import { isSecretEnvelope, runProgram } from "../support/program";
-import { settingsOf, validTree } from "../support/settings";
+import { IDENTITY, REMOTE_SOURCES, settingsOf, validTree } from "../support/settings";
 
 /** Runs a component alone and returns its children, without itself. */
 async function children(make: () => pulumi.ComponentResource): Promise<readonly Registered[]> {
@@ -68,6 +69,30 @@ describe("ModelStorage", () => {
     }
   });
 
+  test("a hub cache is a claim of its own, kept as its settings say", async () => {
+    const made = await children(
+      () =>
+        new ModelStorage("storage", {
+          namespace: "ns",
+          settings: settings({
+            storage: {
+              modelOutput: { volume: { kind: "existingClaim", name: "mine" } },
+              hubCache: { volume: hostPath, protect: false },
+            },
+          }).storage,
+        }),
+    );
+    expect(summary(made)).toEqual([
+      "PersistentVolume llama-hub-cache-pv < storage",
+      "PersistentVolumeClaim hub-cache-pvc < storage",
+    ]);
+    expect(byKind(made, "PersistentVolumeClaim").inputs).toMatchObject({
+      metadata: { name: "hub-cache-pvc", namespace: "ns" },
+      spec: { resources: { requests: { storage: "100Gi" } } },
+    });
+    for (const { opts } of made) expect(opts.retainOnDelete).toBe(false);
+  });
+
   test("does not wait for a class that may bind only when a pod is there", async () => {
     const resources = await storage({ volume: { kind: "storageClass" } });
     expect(byKind(resources, "PersistentVolumeClaim").inputs["metadata"]).toEqual({
@@ -115,11 +140,13 @@ describe("Credentials", () => {
       ARTIFACTORY_URL: "u",
       ARTIFACTORY_USERNAME: "n",
       ARTIFACTORY_PASSWORD: "p",
+      GCS_KEY: "{}",
       WANDB_API_KEY: "w",
     });
     const secrets = resources.filter(({ type }) => type.endsWith(":Secret"));
     expect(secrets.map(({ name }) => name)).toEqual([
       "artifactory-secret",
+      "gcs-secret",
       "hf-secret",
       "vllm-api-key",
       "wandb-secret",
@@ -159,6 +186,14 @@ describe("Images", () => {
     });
   });
 
+  test("certificates of the site are named to every build, by file", async () => {
+    const made = await images({ caBundle: "images/ca/site.pem" });
+    expect(made).toHaveLength(3);
+    for (const { inputs } of made) {
+      expect(inputs["build"]).toMatchObject({ args: { CA_BUNDLE: "site.pem" } });
+    }
+  });
+
   test("FlashAttention and host network are asked for only where set", async () => {
     const made = await images({ accelerator: "cuda", flashAttention: true, buildNetwork: "host" });
     expect(made[2]?.inputs["build"]).toMatchObject({
@@ -182,9 +217,10 @@ describe("ModelServer", () => {
           accelerator: "cpu",
           image: "r/i@sha256:0",
           modelPath: "/models/x",
-          modelClaim: "model-output-pvc",
+          claims: { modelOutput: "model-output-pvc", hubCache: undefined },
           apiKeySecret: "key-1",
           secrets: {},
+          identity: false,
           pullSecrets: [],
         }),
     );
@@ -215,6 +251,116 @@ describe("ModelServer", () => {
   });
 });
 
+describe("what downloads a model", () => {
+  const PLANTED = {
+    HF_TOKEN: "planted-token",
+    ARTIFACTORY_URL: "planted-url",
+    ARTIFACTORY_PASSWORD: "planted-password",
+    GCS_KEY: "planted-key",
+  };
+  const publish = { kind: "artifactory", target: "models/tuned" };
+
+  /** Secrets, a training Job and a server together, as index.ts wires them. */
+  const platform = (source: object) =>
+    children(() => {
+      const tree = settings({
+        training: {
+          configFile: "t.yaml",
+          baseModel: source,
+          data: { kind: "files", path: "d" },
+          publish,
+        },
+        models: [{ name: "m", source }],
+      });
+      const [model] = tree.models;
+      if (model === undefined || tree.training === undefined) throw new Error("both are there");
+      const { names, apiKeySecret } = new Credentials("credentials", {
+        namespace: "ns",
+        secrets: Object.fromEntries(
+          Object.entries(PLANTED).map(([key, value]) => [key, pulumi.secret(value)]),
+        ),
+      });
+      const common = {
+        namespace: "ns",
+        accelerator: "cpu" as const,
+        claims: { modelOutput: "model-output-pvc", hubCache: undefined },
+        secrets: names,
+        identity: false,
+        pullSecrets: [],
+      };
+      new TrainingJob("train", {
+        ...common,
+        files: { settings: tree.training, config: {}, data: {} },
+        image: pulumi.output("r/t@sha256:0"),
+        dataClaim: undefined,
+        trackingUri: "http://mlflow:5000",
+      });
+      return new ModelServer("m", {
+        ...common,
+        settings: model,
+        image: "r/i@sha256:0",
+        modelPath: "/models/sources/x",
+        apiKeySecret,
+      });
+    });
+
+  test.each<[keyof typeof REMOTE_SOURCES, string]>([
+    ["huggingface", "hf-secret"],
+    ["artifactory", "artifactory-secret"],
+    ["download", "gcs-secret"],
+  ])("%s: Job and Deployment refer to %s, and hold no value of it", async (kind, secret) => {
+    const made = await platform(REMOTE_SOURCES[kind]);
+    const pods = [byKind(made, "Job"), byKind(made, "Deployment")];
+    for (const { inputs } of pods) {
+      const text = JSON.stringify(inputs);
+      expect(text).toContain("fetch-model");
+      expect(text).toMatch(new RegExp(`"(name|secretName)":"${secret}-`));
+    }
+    for (const { type, inputs } of made) {
+      if (type.endsWith(":Secret")) expect(isSecretEnvelope(inputs["stringData"])).toBe(true);
+      else expect(JSON.stringify(inputs)).not.toContain("planted-");
+    }
+  });
+
+  test("a mounted bucket has no init container, and the trainer has only what it publishes with", async () => {
+    const made = await platform(REMOTE_SOURCES.mount);
+    const job = JSON.stringify(byKind(made, "Job").inputs);
+    expect(job).not.toContain("fetch-model");
+    expect(job).not.toMatch(/HF_TOKEN|gcs-secret/);
+    expect(job).toContain("ARTIFACTORY_PASSWORD");
+    expect(JSON.stringify(byKind(made, "Deployment").inputs)).not.toContain("ARTIFACTORY");
+  });
+});
+
+test("service accounts act as the Google accounts that are set, and policies follow the models", async () => {
+  const tree = settings({ models: [{ name: "m", source: REMOTE_SOURCES.mount }], ...IDENTITY });
+  const made = await children(() => new PlatformNamespace("llmops", { ...tree, namespace: "ns" }));
+  const accounts = made
+    .filter(({ type }) => type.endsWith(":ServiceAccount"))
+    .map(({ inputs }) => inputs["metadata"]);
+  expect(accounts).toEqual([
+    {
+      name: "llmops-inference",
+      namespace: "ns",
+      annotations: { "iam.gke.io/gcp-service-account": "serve@acme.iam.gserviceaccount.com" },
+    },
+    { name: "llmops-mlflow", namespace: "ns" },
+    {
+      name: "llmops-training",
+      namespace: "ns",
+      annotations: { "iam.gke.io/gcp-service-account": "train@acme.iam.gserviceaccount.com" },
+    },
+  ]);
+  expect(
+    made.filter(({ type }) => type.endsWith(":NetworkPolicy")).map(({ name }) => name),
+  ).toEqual(
+    expect.arrayContaining([
+      "llmops-inference-to-repositories",
+      "llmops-inference-to-metadata-server",
+    ]),
+  );
+});
+
 test("Mlflow refuses to start without a claim", async () => {
   const make = () =>
     new Mlflow("mlflow", {
@@ -232,7 +378,7 @@ test("Mlflow refuses to start without a claim", async () => {
 
 test("the namespace lets in restricted pods only", async () => {
   const resources = await children(
-    () => new PlatformNamespace("llmops", { namespace: "ns", network: settings().network }),
+    () => new PlatformNamespace("llmops", { ...settings(), namespace: "ns" }),
   );
   expect(byKind(resources, "Namespace").inputs["metadata"]).toMatchObject({
     name: "ns",

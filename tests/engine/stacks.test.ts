@@ -9,7 +9,7 @@ import { ControlPlane } from "./support/controlPlane";
 import { until } from "../../local/cluster/poll.ts";
 import { PulumiProject } from "./support/pulumiProject";
 
-const STACKS = ["dev", "local", "prod"] as const;
+const STACKS = ["airgapped", "dev", "local", "prod"] as const;
 
 /** Where the API serves a kind: path prefix and plural. */
 const KINDS: Readonly<Record<string, readonly [prefix: string, plural: string]>> = {
@@ -114,7 +114,8 @@ describe.each(STACKS)("stack %s", (stack) => {
   test("a preview creates what the golden file shows, and shows no secret", async () => {
     const project = await programProject(stack);
     try {
-      const planted = ["HF_TOKEN", "VLLM_API_KEY"].map(
+      const needed = Object.keys(stackFile(stack).secrets ?? {});
+      const planted = ["HF_TOKEN", "VLLM_API_KEY", ...needed].map(
         (key) => [key, `planted-${key}-value`] as const,
       );
       for (const [key, value] of planted) {

@@ -85,6 +85,21 @@ test("training and inference share their leading stages word for word", () => {
   expect(shared("inference")).toBe(shared("training"));
 });
 
+test.each(NAMES)("%s trusts the site's certificates before it asks the site's mirror, and keeps them", (name) => {
+  const os = instructions(name).slice(0, instructions(name).findIndex((line) => line.startsWith("FROM os ")));
+  const text = os.join("\n");
+  expect(text).toContain("ARG CA_BUNDLE");
+  expect(text).toMatch(/--mount=type=bind,source=ca,target=\/build\/ca/);
+  const order = ["site.crt", "apt-get update", "install -y --no-install-recommends ca-certificates", "update-ca-certificates", "rm -f /etc/apt/apt.conf.d/99site-ca"];
+  const places = order.map((part) => text.indexOf(part));
+  expect(places).toEqual([...places].sort((a, b) => a - b));
+  expect(places[0]).toBeGreaterThan(0);
+  for (const variable of ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"]) {
+    expect(text).toContain(`${variable}=/etc/ssl/certs/ca-certificates.crt`);
+  }
+  expect(read(name, "Dockerfile.dockerignore").split("\n")).toContain("!ca");
+});
+
 test("a compiler is installed only in build stages, and for Triton in the CUDA inference image", () => {
   const compilers = NAMES.flatMap((name) =>
     finalStage(name).filter((line) => /install.*\bg(cc|\+\+)/.test(line)),

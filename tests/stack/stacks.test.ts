@@ -5,7 +5,7 @@ import type { ProgramRun, Registered } from "../support/program";
 import { isSecretEnvelope, kubernetesObjects, redact, stackFile } from "../support/program";
 import { runStack } from "../support/stack";
 
-const STACKS = ["dev", "local", "prod"] as const;
+const STACKS = ["airgapped", "dev", "local", "prod"] as const;
 
 /** A value for each secret; none may be seen anywhere but in a Secret. */
 const PLANTED = {
@@ -13,6 +13,7 @@ const PLANTED = {
   ARTIFACTORY_URL: "planted-artifactory-url",
   ARTIFACTORY_USERNAME: "planted-artifactory-user",
   ARTIFACTORY_PASSWORD: "planted-artifactory-password",
+  GCS_KEY: "planted-gcs-key",
   VLLM_API_KEY: "planted-api-key",
 };
 
@@ -25,11 +26,61 @@ interface PodSpec {
   readonly hostNetwork?: boolean;
   readonly securityContext?: object;
   readonly volumes?: readonly object[];
-  readonly containers: readonly {
-    readonly image: string;
-    readonly resources?: { readonly requests?: object; readonly limits?: object };
-    readonly securityContext?: object;
+  readonly initContainers?: readonly Container[];
+  readonly containers: readonly Container[];
+}
+
+interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly command?: readonly string[];
+  readonly args?: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value?: string }[];
+  readonly resources?: { readonly requests?: object; readonly limits?: object };
+  readonly securityContext?: object;
+  readonly volumeMounts: readonly { readonly mountPath: string; readonly readOnly?: boolean }[];
+}
+
+const containersOf = (spec: PodSpec): readonly Container[] => [
+  ...(spec.initContainers ?? []),
+  ...spec.containers,
+];
+
+/** Init containers that download a model, by the workload's name. */
+function fetches(run: ProgramRun): Record<string, readonly string[]> {
+  const objects = kubernetesObjects(run) as {
+    metadata: { name: string };
+    spec?: { template?: { spec?: PodSpec } };
   }[];
+  return Object.fromEntries(
+    objects.flatMap(({ metadata, spec }) => {
+      const init = spec?.template?.spec?.initContainers ?? [];
+      const name = metadata.name.replace(/-[0-9a-f]{10}$/, "");
+      return init.map(({ args = [] }) => [name, args.slice(0, 4)]);
+    }),
+  );
+}
+
+/** What each policy lets out of the cluster, as `address:port`. */
+function egress(run: ProgramRun): Record<string, readonly string[]> {
+  const policies = kubernetesObjects(run).filter(({ kind }) => kind === "NetworkPolicy") as {
+    metadata: { name: string };
+    spec: {
+      egress?: {
+        to: { ipBlock?: { cidr: string } }[];
+        ports: { port: number }[];
+      }[];
+    };
+  }[];
+  const open = policies.map(({ metadata, spec }) => {
+    const blocks = (spec.egress ?? []).flatMap(({ to, ports }) =>
+      to.flatMap(({ ipBlock }) =>
+        ipBlock === undefined ? [] : ports.map(({ port }) => `${ipBlock.cidr}:${String(port)}`),
+      ),
+    );
+    return [metadata.name, blocks] as const;
+  });
+  return Object.fromEntries(open.filter(([, blocks]) => blocks.length > 0));
 }
 
 function podSpecs(run: ProgramRun): PodSpec[] {
@@ -78,7 +129,7 @@ describe.each(STACKS)("stack %s", (stack) => {
       });
       expect(spec.hostNetwork).toBeUndefined();
       expect(spec.volumes?.some((volume) => "hostPath" in volume)).toBe(false);
-      for (const { image, resources, securityContext } of spec.containers) {
+      for (const { image, resources, securityContext } of containersOf(spec)) {
         expect(image).toMatch(/@sha256:[0-9a-f]{64}$/);
         expect(resources?.requests).toMatchObject({ cpu: expect.any(String) });
         expect(resources?.limits).toMatchObject({ memory: expect.any(String) });
@@ -87,6 +138,41 @@ describe.each(STACKS)("stack %s", (stack) => {
           capabilities: { drop: ["ALL"] },
         });
       }
+    }
+  });
+
+  test("trainers and servers never ask the hub, and only what downloads may write where models lie", async () => {
+    for (const spec of podSpecs(await run)) {
+      for (const { name, env, volumeMounts } of containersOf(spec)) {
+        if (name === "mlflow") continue;
+        const offline = env.find((variable) => variable.name === "HF_HUB_OFFLINE")?.value;
+        if (name !== "fetch-model") expect({ name, offline }).toEqual({ name, offline: "1" });
+        for (const { mountPath, readOnly } of volumeMounts) {
+          if (!mountPath.startsWith("/models")) continue;
+          expect({ name, readOnly: readOnly === true }).toEqual({
+            name,
+            readOnly: name !== "fetch-model",
+          });
+        }
+      }
+    }
+  });
+
+  test("secrets of repositories reach only the containers that use them, by reference", async () => {
+    const full = await runStack({ ...stackFile(stack), secrets: PLANTED });
+    for (const { name, args = [], env } of podSpecs(full).flatMap(containersOf)) {
+      const referenced = env
+        .filter((variable) => !("value" in variable))
+        .map((variable) => variable.name)
+        .filter((key) => key !== "VLLM_API_KEY");
+      const published = env.find((variable) => variable.name === "LLMOPS_PUBLISH")?.value ?? "";
+      const used = `${name === "fetch-model" ? (args[1] ?? "") : ""} ${published}`;
+      expect(referenced).toEqual([
+        ...(used.includes("huggingface") ? ["HF_TOKEN"] : []),
+        ...(used.includes("artifactory")
+          ? ["ARTIFACTORY_URL", "ARTIFACTORY_USERNAME", "ARTIFACTORY_PASSWORD"]
+          : []),
+      ]);
     }
   });
 
@@ -148,6 +234,93 @@ describe.each(STACKS)("stack %s", (stack) => {
   });
 });
 
+describe("models come from where the stack says, and pods get out only for that", () => {
+  const PUBLIC = ["0.0.0.0/0:443"];
+  const METADATA = ["169.254.169.252/32:988", "169.254.169.254/32:80"];
+  const SITE = ["192.0.2.10/32:443", "199.36.153.4/30:443"];
+  const SMOLLM2 = "models/SmolLM2-135M-Instruct";
+
+  test("local: everything is on the volume, and nothing gets out", async () => {
+    const run = await runStack(stackFile("local"));
+    expect(fetches(run)).toEqual({});
+    expect(egress(run)).toEqual({});
+  });
+
+  test("dev: training downloads its base model from the hub", async () => {
+    const run = await runStack(stackFile("dev"));
+    expect(fetches(run)).toEqual({
+      "llama-factory-train": [
+        "fetch",
+        "huggingface",
+        "--id",
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+      ],
+    });
+    expect(egress(run)).toEqual({ "training-to-repositories": PUBLIC });
+  });
+
+  test("prod: a bucket is downloaded for training and mounted for serving, by identity", async () => {
+    const run = await runStack(stackFile("prod"));
+    const uri = "gs://example-models/base/SmolLM2-135M-Instruct";
+    expect(fetches(run)).toEqual({ "llama-factory-train": ["fetch", "gcs", "--uri", uri] });
+    expect(egress(run)).toEqual({
+      "training-to-repositories": PUBLIC,
+      "inference-to-repositories": PUBLIC,
+      "training-to-metadata-server": METADATA,
+      "inference-to-metadata-server": METADATA,
+    });
+    const pods = kubernetesObjects(run) as { metadata: { name: string }; spec?: object }[];
+    const pod = (name: string) => pods.find(({ metadata, spec }) => metadata.name === name && spec);
+    expect(JSON.stringify(pod("llama-factory-inference-smollm2"))).toContain("gcsfuse.csi");
+    expect(JSON.stringify(pod("llama-factory-inference-lumen7"))).not.toContain("gcsfuse");
+    expect(JSON.stringify(pods)).not.toContain("GOOGLE_APPLICATION_CREDENTIALS");
+  });
+
+  test("airgapped: only the site's repository and Cloud Storage's private address", async () => {
+    const run = await runStack(stackFile("airgapped"));
+    expect(fetches(run)).toEqual({
+      "llama-factory-train": ["fetch", "artifactory", "--path", `${SMOLLM2}.tar.zst`],
+      "llama-factory-inference-smollm2": ["fetch", "artifactory", "--path", SMOLLM2],
+      "llama-factory-inference-qwen3": ["fetch", "gcs", "--uri", "gs://site-models/Qwen3-8B"],
+    });
+    expect(egress(run)).toEqual({
+      "training-to-repositories": SITE,
+      "inference-to-repositories": SITE,
+    });
+  });
+
+  test("airgapped: nothing of Hugging Face, whatever container", async () => {
+    const run = await runStack(stackFile("airgapped"));
+    const containers = podSpecs(run).flatMap(containersOf);
+    expect(containers.map(({ name }) => name)).toContain("fetch-model");
+    for (const { name, env, args } of containers) {
+      if (name === "mlflow") continue;
+      expect(env).toContainEqual({ name: "HF_HUB_OFFLINE", value: "1" });
+      expect(env).toContainEqual({ name: "TRANSFORMERS_OFFLINE", value: "1" });
+      expect(JSON.stringify(args)).not.toMatch(/hugging/i);
+    }
+    const everything = JSON.stringify(kubernetesObjects(run));
+    expect(everything).not.toMatch(/HF_TOKEN|hf-secret|HF_ENDPOINT|huggingface\.co/);
+    expect(everything.replaceAll("/home/app/.cache/huggingface", "")).not.toMatch(/huggingface/i);
+  });
+
+  test("airgapped: images are built from the site's own mirrors, with its certificates", async () => {
+    const run = await runStack(stackFile("airgapped"));
+    const images = named(run.resources, "Image");
+    expect(images).toHaveLength(3);
+    for (const { inputs } of images) {
+      expect(inputs["build"]).toMatchObject({
+        args: {
+          BASE_IMAGE: expect.stringMatching(/^registry\.site\.example\/.*@sha256:[0-9a-f]{64}$/),
+          PACKAGE_INDEX: expect.stringMatching(/^https:\/\/repository\.site\.example\//),
+          APT_MIRROR: expect.stringMatching(/^https:\/\/repository\.site\.example\//),
+          CA_BUNDLE: "example.pem",
+        },
+      });
+    }
+  });
+});
+
 describe("wrong configuration stops the program before anything is made", () => {
   test("all faults at once", async () => {
     const { settings } = stackFile("dev");
@@ -163,6 +336,22 @@ describe("wrong configuration stops the program before anything is made", () => 
     const training = { ...(settings["training"] as object), tracking: { wandb: true } };
     await expect(runStack({ stack: "dev", settings: { ...settings, training } })).rejects.toThrow(
       "pulumi config set --secret WANDB_API_KEY",
+    );
+  });
+
+  test("faults of sources, secrets and files come together", async () => {
+    const { settings } = stackFile("airgapped");
+    const rest = Object.fromEntries(
+      Object.entries(settings).filter(([section]) => section !== "training"),
+    );
+    const images = { ...(settings["images"] as object), caBundle: "images/ca/none.pem" };
+    const models = [
+      { name: "a", source: { kind: "gcs", uri: "gs://models/a", access: "mount" } },
+      { name: "b", source: { kind: "artifactory", path: "b.zip" } },
+    ];
+    const input = { stack: "airgapped", settings: { ...rest, images, models } };
+    await expect(runStack(input)).rejects.toThrow(
+      /has 3 faults[^]*models\[0\]\.source\.access[^]*images\.caBundle[^]*pulumi config set --secret ARTIFACTORY_URL/,
     );
   });
 

@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { parse } from "yaml";
+import { settingsSchema } from "../../config/schema";
+import { secretFaults } from "../../config/secrets";
 
 /** Folder of the project. */
 export const ROOT = join(__dirname, "..", "..");
@@ -56,7 +58,15 @@ function stateOf({ type, name, inputs }: pulumi.runtime.MockResourceArgs): Recor
   return given;
 }
 
-/** Reads the committed configuration of a stack. */
+/** A value for every secret that the settings cannot do without. */
+function neededSecrets(settings: Readonly<Record<string, unknown>>): Record<string, string> {
+  const parsed = settingsSchema.safeParse(settings);
+  if (!parsed.success) return {};
+  const missing = secretFaults(parsed.data, () => ({ isSet: false, isSecret: false }));
+  return Object.fromEntries(missing.map(({ key }) => [key, `placeholder-${key}`]));
+}
+
+/** Reads the committed configuration of a stack. The secrets that it needs get a placeholder. */
 export function stackFile(stack: string): StackInput {
   const file = parse(readFileSync(join(ROOT, `Pulumi.${stack}.yaml`), "utf8")) as {
     config: Record<string, unknown>;
@@ -65,7 +75,8 @@ export function stackFile(stack: string): StackInput {
     key.replace(/^llmops:/, ""),
     value,
   ]);
-  return { stack, settings: Object.fromEntries(settings) as Record<string, unknown> };
+  const tree = Object.fromEntries(settings) as Record<string, unknown>;
+  return { stack, settings: tree, secrets: neededSecrets(tree) };
 }
 
 function configure({ stack, settings, secrets = {} }: StackInput): void {

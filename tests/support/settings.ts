@@ -35,3 +35,29 @@ export function trainingTree(): Record<string, unknown> {
 export function settingsOf(tree: Record<string, unknown>): Settings {
   return settingsSchema.parse(tree);
 }
+
+/** A commit of a hub repository. */
+export const REVISION = "0123456789abcdef0123456789abcdef01234567";
+
+/** One source of each kind that comes from outside of the cluster, as a user would write it. */
+export const REMOTE_SOURCES = {
+  huggingface: { kind: "huggingface", id: "Acme/Base-1B", revision: REVISION },
+  download: { kind: "gcs", uri: "gs://acme-models/base/Base-1B", access: "download" },
+  mount: { kind: "gcs", uri: "gs://acme-models/base/Base-1B", access: "mount" },
+  artifactory: { kind: "artifactory", path: "models/Base-1B.tar.zst" },
+} as const;
+
+/** {@link validTree} with one model from `source`, and whatever else is changed. */
+export function sourceTree(source: object, change: object = {}): Record<string, unknown> {
+  return { ...validTree(), models: [{ name: "base", source }], ...change };
+}
+
+/** Google service accounts for both kinds of pods. */
+export const IDENTITY = {
+  gcp: {
+    workloadIdentity: {
+      training: "train@acme.iam.gserviceaccount.com",
+      inference: "serve@acme.iam.gserviceaccount.com",
+    },
+  },
+};

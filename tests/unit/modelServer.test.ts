@@ -18,11 +18,12 @@ const spec = (change: object = {}, more: Partial<ModelServerPodArgs> = {}) =>
     accelerator: "cuda",
     image: "r/i@sha256:0",
     modelPath: "/models/m",
-    modelClaim: "model-output-pvc",
+    claims: { modelOutput: "model-output-pvc", hubCache: undefined },
     configMap: "config-1",
     apiKeySecret: "vllm-api-key-1",
     pullSecrets: [],
     secrets: {},
+    identity: false,
     ...more,
   });
 

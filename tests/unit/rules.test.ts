@@ -1,15 +1,18 @@
 import { ruleFaults } from "../../config/rules";
+import { sourceFaults } from "../../config/sourceRules";
 import { servedRunFaults } from "../../config/trainingFile";
 import { unavailableFaults } from "../../config/unavailable";
-import { settingsOf, trainingTree, validTree } from "../support/settings";
+import { IDENTITY, settingsOf, trainingTree, validTree } from "../support/settings";
 
 const model = (change: object = {}) => ({
   name: "base",
   source: { kind: "volume", path: "m" },
   ...change,
 });
-const rules = (change: object, base = validTree()) =>
-  ruleFaults(settingsOf({ ...base, ...change }));
+const rules = (change: object, base = validTree()) => {
+  const settings = settingsOf({ ...base, ...change });
+  return [...ruleFaults(settings), ...sourceFaults(settings)];
+};
 const classVolume = (change: object = {}) => ({
   storage: {
     modelOutput: { volume: { kind: "storageClass" }, ...change },
@@ -149,32 +152,10 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
   const training = (change: object) => ({
     training: { ...(trainingTree()["training"] as object), ...change },
   });
-  const revision = "a".repeat(40);
   test.each<[string, object, string]>([
-    [
-      "hub",
-      { models: [model({ source: { kind: "huggingface", id: "a/b", revision } })] },
-      "models[0].source.kind",
-    ],
-    [
-      "gcs",
-      { models: [model({ source: { kind: "gcs", uri: "gs://b/m", access: "mount" } })] },
-      "models[0].source.kind",
-    ],
-    [
-      "artifactory",
-      { models: [model({ source: { kind: "artifactory", path: "m.zip" } })] },
-      "models[0].source.kind",
-    ],
-    [
-      "base model",
-      training({ baseModel: { kind: "gcs", uri: "gs://b/m", access: "download" } }),
-      "training.baseModel.kind",
-    ],
     ["llamafactory server", { models: [model({ server: "llamafactory" })] }, "models[0].server"],
     ["several nodes", training({ nodes: 2 }), "training.nodes"],
     ["gate", training({ gate: { metric: "eval_loss", max: 1 } }), "training.gate"],
-    ["publishing", training({ publish: { kind: "gcs", target: "gs://b" } }), "training.publish"],
     ["dcgm", training({ dcgmExporter: true }), "training.dcgmExporter"],
     ["postgres", { mlflow: { backend: { kind: "postgres" } } }, "mlflow.backend.kind"],
     ["cloudsql", { mlflow: { backend: { kind: "cloudsql" } } }, "mlflow.backend.kind"],
@@ -182,7 +163,9 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
     ["board", { board: { enabled: true } }, "board.enabled"],
     ["monitoring", { monitoring: { enabled: true } }, "monitoring.enabled"],
     ["gke", { cluster: { context: "c", kind: "gke" } }, "cluster.kind"],
-    ["gcp", { gcp: { project: "p", region: "r" } }, "gcp"],
+    ["project", { gcp: { project: "p" } }, "gcp.project"],
+    ["bucket", { gcp: { modelBucket: "b" } }, "gcp.modelBucket"],
+    ["cloud sql", { gcp: { cloudSql: true } }, "gcp.cloudSql"],
   ])("%s", (_, change, key) => {
     expect(refused(change)).toEqual([key]);
   });
@@ -190,6 +173,7 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
   test("nothing in the valid trees", () => {
     expect(refused({})).toEqual([]);
     expect(refused({}, trainingTree())).toEqual([]);
+    expect(refused(IDENTITY)).toEqual([]);
   });
 
   test("the command sets a value that works, or removes the setting", () => {

@@ -1,9 +1,17 @@
 import fc from "fast-check";
 import { parse } from "yaml";
+import type { TrainingPodArgs } from "../../workloads/training";
 import { runId, trainedModelFolder, trainingJobSpec, trainingYaml } from "../../workloads/training";
-import { settingsOf, trainingTree } from "../support/settings";
+import { REMOTE_SOURCES, REVISION, settingsOf, trainingTree } from "../support/settings";
 
 const IMAGE = `registry.test/train@sha256:${"a".repeat(64)}`;
+const SECRETS = {
+  HF_TOKEN: "hf-secret-1",
+  ARTIFACTORY_URL: "artifactory-secret-1",
+  ARTIFACTORY_PASSWORD: "artifactory-secret-1",
+  GCS_KEY: "gcs-secret-1",
+  WANDB_API_KEY: "wandb-secret-1",
+};
 const CONFIG = { stage: "sft", do_train: true, dataset: "facts", learning_rate: 0.001 };
 
 function training(change: object = {}) {
@@ -48,6 +56,29 @@ describe("the run id", () => {
     const settings = training({ resources: { memory: "1Gi" }, backoffLimit: 3, timeoutMinutes: 5 });
     const image = IMAGE.replace("registry.test", "mirror.test");
     expect(identity({ settings, image })).toBe(identity());
+  });
+
+  test.each<[string, object, object, boolean]>([
+    ["revision", REMOTE_SOURCES.huggingface, { revision: REVISION.replace("0", "f") }, true],
+    ["patterns", REMOTE_SOURCES.huggingface, { allowPatterns: ["*.json"] }, true],
+    ["mirror", REMOTE_SOURCES.huggingface, { endpoint: "https://hub.test" }, false],
+    ["gated", REMOTE_SOURCES.huggingface, { gated: true }, false],
+    ["folder", REMOTE_SOURCES.download, { uri: "gs://acme-models/other" }, true],
+    ["access", REMOTE_SOURCES.download, { access: "mount" }, false],
+    ["checksum", REMOTE_SOURCES.artifactory, { sha256: "a".repeat(64) }, true],
+  ])("base model, %s: %j with %j changes it: %s", (_, baseModel, change, changes) => {
+    const before = identity({ settings: training({ baseModel }) });
+    const after = identity({ settings: training({ baseModel: { ...baseModel, ...change } }) });
+    expect(after !== before).toBe(changes);
+  });
+
+  test("does not change with publishing or with how the download is sized", () => {
+    const settings = training({
+      publish: { kind: "gcs", target: "gs://acme-models/tuned" },
+      registeredModel: "tuned",
+      fetchResources: { memory: "4Gi" },
+    });
+    expect(identity({ settings })).toBe(identity());
   });
 
   test("does not change with the order of keys", () => {
@@ -100,7 +131,11 @@ test("a merged adapter is served from merged, a full model from the run's own fo
 });
 
 describe("the Job", () => {
-  const spec = (change: object = {}, accelerator: "cuda" | "cpu" = "cuda") =>
+  const spec = (
+    change: object = {},
+    accelerator: "cuda" | "cpu" = "cuda",
+    more: Partial<TrainingPodArgs> = {},
+  ) =>
     trainingJobSpec({
       files: { settings: training(change), config: CONFIG },
       runId: "0123456789",
@@ -108,9 +143,11 @@ describe("the Job", () => {
       accelerator,
       pullSecrets: [],
       trackingUri: "http://mlflow:5000",
-      modelClaim: "model-output-pvc",
+      claims: { modelOutput: "model-output-pvc", hubCache: undefined },
       dataVolume: { name: "x", configMap: { name: "data" } },
-      secrets: { HF_TOKEN: "hf-secret-1" },
+      secrets: SECRETS,
+      identity: false,
+      ...more,
     });
   const container = (job: ReturnType<typeof spec>) => {
     const template = job.template as {
@@ -141,11 +178,97 @@ describe("the Job", () => {
     });
   });
 
-  test("reads secrets by reference", () => {
-    expect(container(spec()).env).toContainEqual({
-      name: "HF_TOKEN",
-      valueFrom: { secretKeyRef: { name: "hf-secret-1", key: "HF_TOKEN" } },
+  const references = (job: ReturnType<typeof spec>) =>
+    container(job).env.flatMap((variable) => {
+      const { name, valueFrom } = variable as { name: string; valueFrom?: object };
+      return valueFrom === undefined ? [] : [name];
     });
+
+  test("the trainer gets a secret only where it uses it itself", () => {
+    expect(references(spec())).toEqual([]);
+    expect(references(spec({ baseModel: REMOTE_SOURCES.huggingface }))).toEqual([]);
+    expect(references(spec({ tracking: { wandb: true } }))).toEqual(["WANDB_API_KEY"]);
+    const publish = { kind: "artifactory", target: "models/tuned" };
+    expect(references(spec({ publish }))).toEqual(["ARTIFACTORY_URL", "ARTIFACTORY_PASSWORD"]);
+  });
+
+  test("the base model's download gets the token, and is told apart from failed training", () => {
+    const job = spec({ baseModel: REMOTE_SOURCES.huggingface, fetchResources: { cpu: "2" } });
+    expect(job).toMatchObject({
+      podFailurePolicy: {
+        rules: [
+          { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
+          { action: "Ignore", onExitCodes: { containerName: "fetch-model", values: [75] } },
+          { action: "FailJob", onExitCodes: { containerName: "fetch-model", values: [2, 78] } },
+        ],
+      },
+      template: {
+        spec: {
+          initContainers: [
+            {
+              name: "fetch-model",
+              image: IMAGE,
+              resources: { requests: { cpu: "2", memory: "1Gi" }, limits: { memory: "1Gi" } },
+              volumeMounts: [{ name: "train-output", mountPath: "/models" }, { mountPath: "/tmp" }],
+            },
+          ],
+        },
+      },
+    });
+    expect(JSON.stringify(job)).toContain('{"name":"hf-secret-1","key":"HF_TOKEN"}');
+    expect(spec().podFailurePolicy).toEqual({
+      rules: [
+        { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
+      ],
+    });
+  });
+
+  test("a hub cache is a volume of its own, and the model output is not mounted over it", () => {
+    const claims = { modelOutput: "model-output-pvc", hubCache: "hub-cache-pvc" };
+    const job = spec({ baseModel: REMOTE_SOURCES.artifactory }, "cpu", { claims });
+    const { volumeMounts } = container(job) as unknown as { volumeMounts: { mountPath: string }[] };
+    expect(volumeMounts.filter(({ mountPath }) => mountPath.startsWith("/models"))).toEqual([
+      { name: "hub-cache", mountPath: "/models/sources", readOnly: true },
+    ]);
+  });
+
+  test("one key file serves the download and the upload", () => {
+    const publish = { kind: "gcs", target: "gs://acme-models/tuned" };
+    const job = spec({ baseModel: REMOTE_SOURCES.download, publish });
+    const { volumes } = (job.template as { spec: { volumes: { name: string }[] } }).spec;
+    expect(volumes.filter(({ name }) => name === "gcs-key")).toHaveLength(1);
+    expect(container(job).env).toContainEqual({
+      name: "GOOGLE_APPLICATION_CREDENTIALS",
+      value: "/var/run/secrets/gcs/key.json",
+    });
+  });
+
+  test.each<[object, object]>([
+    [
+      { kind: "gcs", target: "gs://acme-models/tuned" },
+      { kind: "gcs", uri: "gs://acme-models/tuned" },
+    ],
+    [
+      { kind: "gcs", target: "gs://b/t", endpoint: "http://gcs.test:4443", anonymous: true },
+      { kind: "gcs", uri: "gs://b/t", endpoint: "http://gcs.test:4443", anonymous: true },
+    ],
+    [
+      { kind: "artifactory", target: "models/tuned" },
+      { kind: "artifactory", path: "models/tuned" },
+    ],
+  ])("publishing %j is told to the trainer without secrets", (publish, told) => {
+    const variable = (name: string, change: object = {}) =>
+      container(spec({ publish, ...change })).env.find(
+        (each) => (each as { name: string }).name === name,
+      ) as { value: string };
+    expect(JSON.parse(variable("LLMOPS_PUBLISH").value)).toEqual(told);
+    expect(variable("LLMOPS_REGISTERED_MODEL").value).toBe("llama-factory");
+    expect(variable("LLMOPS_REGISTERED_MODEL", { experiment: "facts" }).value).toBe("facts");
+    expect(variable("LLMOPS_REGISTERED_MODEL", { registeredModel: "tuned" }).value).toBe("tuned");
+  });
+
+  test("without publishing nothing of it is in the pod", () => {
+    expect(JSON.stringify(spec())).not.toMatch(/LLMOPS_PUBLISH|LLMOPS_REGISTERED_MODEL/);
   });
 
   test("has a tracking URI only when MLflow is wanted", () => {

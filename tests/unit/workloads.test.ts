@@ -4,7 +4,6 @@ import { modelServerName } from "../../workloads/names";
 import { networkPolicies } from "../../workloads/network";
 import { podDefaults } from "../../workloads/pod";
 import { serviceSpec } from "../../workloads/service";
-import { modelPath } from "../../workloads/source";
 import { claimSpec, hostPathVolumeSpec } from "../../workloads/storage";
 import { settingsOf, validTree } from "../support/settings";
 
@@ -44,13 +43,6 @@ test("a claim names its volume, its class, or leaves the class to the cluster", 
   });
 });
 
-test("only a folder on the volume has a path", () => {
-  expect(modelPath({ kind: "volume", path: "a/b" })).toBe("/models/a/b");
-  expect(() => modelPath({ kind: "training" })).toThrow(
-    new RangeError("a source of kind training has no folder on model-output-pvc"),
-  );
-});
-
 test("MLflow answers to its Service by every name, with and without port", () => {
   const hosts = allowedHosts("ns", ["10.*"]);
   for (const name of ["mlflow", "mlflow.ns", "mlflow.ns.svc", "mlflow.ns.svc.cluster.local"]) {
@@ -66,8 +58,8 @@ test("MLflow is one pod that is ended before the next one starts", () => {
 });
 
 describe("network policies", () => {
-  const { network } = settingsOf({ ...validTree(), network: { clientNamespaces: ["apps"] } });
-  const policies = networkPolicies(network);
+  const settings = settingsOf({ ...validTree(), network: { clientNamespaces: ["apps"] } });
+  const policies = networkPolicies(settings);
 
   test("everything is denied first", () => {
     expect(policies["default-deny"]).toEqual({
@@ -77,7 +69,9 @@ describe("network policies", () => {
   });
 
   test("address ranges outside of the cluster are let in only where named", () => {
-    const open = networkPolicies({ ...network, clientNamespaces: [], clientCidrs: ["10.0.0.0/8"] });
+    const open = networkPolicies(
+      settingsOf({ ...validTree(), network: { clientCidrs: ["10.0.0.0/8"] } }),
+    );
     for (const name of ["inference", "mlflow"]) {
       const ingress = open[name]?.ingress as readonly { readonly from: readonly object[] }[];
       expect(ingress[0]?.from).toContainEqual({ ipBlock: { cidr: "10.0.0.0/8" } });

@@ -1,0 +1,106 @@
+import type { Input } from "@pulumi/pulumi";
+import type { types } from "@pulumi/kubernetes";
+import type { DownloadedSource } from "../config/sources";
+import { gcsKeyFile } from "./gcs";
+import type { KeyFile } from "./gcs";
+import { NAMES } from "./names";
+import type { ResourceSettings, SecretNames } from "./pod";
+import {
+  OFFLINE_ENV,
+  PRIVATE_ENV,
+  containerDefaults,
+  plainEnv,
+  resourceRequirements,
+  secretEnvs,
+} from "./pod";
+import { modelPath } from "./source";
+
+/** Keys of the Secret that says where Artifactory is and who asks. */
+export const ARTIFACTORY_KEYS = [
+  "ARTIFACTORY_URL",
+  "ARTIFACTORY_USERNAME",
+  "ARTIFACTORY_PASSWORD",
+] as const;
+
+/** How the downloader ends when it does not succeed; sysexits.h has the numbers. */
+export const FETCH_EXIT = { usage: 2, retry: 75, config: 78 } as const;
+
+/** The downloader, in an environment of its own in both images. */
+const COMMAND = ["/opt/models/bin/python", "-m", "llmops_models"] as const;
+
+const TMP_VOLUME = "fetch-tmp";
+
+/** What the init container is made of. */
+export interface FetchArgs {
+  readonly source: DownloadedSource;
+  readonly image: Input<string>;
+  readonly fetchResources: ResourceSettings;
+  /** Where the volume that takes the model is mounted. */
+  readonly store: types.input.core.v1.VolumeMount;
+  readonly secrets: SecretNames;
+  /** Whether the pod acts as a Google service account. */
+  readonly identity: boolean;
+}
+
+const option = (name: string, value: string | undefined): string[] =>
+  value === undefined ? [] : [name, value];
+
+/** Arguments of the downloader. They hold no secret: a process list shows them. */
+export function fetchArguments(source: DownloadedSource): string[] {
+  const to = ["--to", modelPath(source)];
+  switch (source.kind) {
+    case "huggingface": {
+      const { id, revision, endpoint, allowPatterns } = source;
+      const allow = allowPatterns.flatMap((pattern) => ["--allow", pattern]);
+      const what = ["--id", id, "--revision", revision, ...option("--endpoint", endpoint)];
+      return ["fetch", "huggingface", ...what, ...allow, ...to];
+    }
+    case "gcs": {
+      const where = ["--uri", source.uri, ...option("--endpoint", source.endpoint)];
+      return ["fetch", "gcs", ...where, ...(source.anonymous ? ["--anonymous"] : []), ...to];
+    }
+    case "artifactory": {
+      const what = ["--path", source.path, ...option("--sha256", source.sha256)];
+      return ["fetch", "artifactory", ...what, ...to];
+    }
+  }
+}
+
+/** What the downloader proves with who it is. */
+function credentials({ source, secrets, identity }: FetchArgs): KeyFile {
+  const byReference = (keys: readonly string[]): KeyFile => ({
+    env: secretEnvs(keys, secrets),
+    mounts: [],
+    volumes: [],
+  });
+  switch (source.kind) {
+    case "huggingface":
+      return byReference(["HF_TOKEN"]);
+    case "artifactory":
+      return byReference(ARTIFACTORY_KEYS);
+    case "gcs":
+      return gcsKeyFile(source, identity, secrets);
+  }
+}
+
+/** The init container that downloads a model, and the volumes that are its own. */
+export function fetchModel(args: FetchArgs): {
+  readonly container: types.input.core.v1.Container;
+  readonly volumes: KeyFile["volumes"];
+} {
+  const { env, mounts, volumes } = credentials(args);
+  const offline = args.source.kind === "huggingface" ? {} : OFFLINE_ENV;
+  return {
+    container: {
+      ...containerDefaults(),
+      name: NAMES.fetchContainer,
+      image: args.image,
+      command: [...COMMAND],
+      args: fetchArguments(args.source),
+      env: [...plainEnv({ ...PRIVATE_ENV, ...offline }), ...env],
+      resources: resourceRequirements({ ...args.fetchResources, gpu: 0 }, "cpu"),
+      volumeMounts: [args.store, ...mounts, { name: TMP_VOLUME, mountPath: "/tmp" }],
+    },
+    volumes: [...volumes, { name: TMP_VOLUME, emptyDir: {} }],
+  };
+}
