@@ -11,12 +11,20 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import pycurl
 
 from llmops_models.errors import Failure, GiveUp, Retry, redact, redact_text
 
 Sink = Callable[[bytes], None]
+
+
+class StopSignal(Protocol):
+    """For example a threading.Event."""
+
+    def is_set(self) -> bool: ...
+
 
 SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
 MAX_BODY = 64 << 20
@@ -53,7 +61,7 @@ class Http:
         total_seconds: float = 0,
         low_speed_bytes: int = 1024,
         low_speed_seconds: float = 30,
-        stop: threading.Event | None = None,
+        stop: StopSignal | None = None,
     ) -> None:
         """Speeds are in bytes a second; `total_seconds` 0 sets no bound on the whole transfer."""
         self._connect_seconds = connect_seconds
@@ -131,7 +139,7 @@ class _Exchange:
     """One request under way: gathers the answer and remembers what went wrong in a callback."""
 
     def __init__(
-        self, url: str, open_sink: Callable[[Answer], Sink] | None, stop: threading.Event
+        self, url: str, open_sink: Callable[[Answer], Sink] | None, stop: StopSignal
     ) -> None:
         self._answer = Answer(url)
         self._open_sink = open_sink
@@ -145,7 +153,12 @@ class _Exchange:
         text = line.decode("latin-1").strip()
         if text.startswith("HTTP/"):
             self._answer.status = int(text.split()[1])
-            self._answer.headers = {}
+            # What a repository says of a file before it redirects to where the bytes lie.
+            self._answer.headers = {
+                name: value
+                for name, value in self._answer.headers.items()
+                if name.startswith(("x-linked-", "x-repo-", "x-checksum-"))
+            }
         elif ":" in text:
             name, value = text.split(":", 1)
             self._answer.headers[name.strip().lower()] = value.strip()
