@@ -40,10 +40,15 @@ class Unpacking:
         self._journal = journal
         self._kind = archive_kind(archive.path)
         # Zip wants its end first. Without ranges the whole file is kept until it is unpacked.
-        self._copy = root.with_name("archive") if self._kind == "zip" and not archive.ranges else None
+        self._copy = (
+            root.with_name("archive") if self._kind == "zip" and not archive.ranges else None
+        )
         self._entries = None
         if self._kind == "zip" and self._copy is None:
-            self._entries = read_directory(RangeFile(transfer, archive))
+            try:
+                self._entries = read_directory(RangeFile(transfer, archive))
+            except Broken as error:
+                raise GiveUp(f"{archive.path}: {error}: store the archive again") from error
 
     def needed_bytes(self) -> tuple[int, bool]:
         """Bytes that unpacking takes, and whether it may be more."""

@@ -101,8 +101,10 @@ def _unpack_member(plain: ByteStream, member: tarfile.TarInfo, tree: Tree) -> No
         tree.add_link(member.name, member.linkname, hard=member.islnk())
     elif member.isreg() and not member.issparse():
         target = tree.open(member.name, member.size)
-        if target.have:
+        if target.have >= tree.worth_replaying:
             plain.replay(target.path, target.have)
+        else:
+            target.restart()
         plain.copy(member.size - target.have, target.write)
         tree.close(target)
     else:

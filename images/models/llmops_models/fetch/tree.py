@@ -64,14 +64,21 @@ class Tree:
         self._spent = 0
         self._checked = time.monotonic()
         self._keep = journal.same_boot
+        # To go on inside a file costs a new request and what was received ahead.
+        self.worth_replaying = tuning.chunk_bytes
         self._resume()
 
     def _resume(self) -> None:
         """Goes on from the last checkpoint."""
-        last = max((i for i, each in enumerate(self._journal.records) if "next" in each), default=-1)
+        last = max(
+            (i for i, each in enumerate(self._journal.records) if "next" in each), default=-1
+        )
         for record in self._journal.records[: last + 1]:
             if "next" in record:
                 self.offset, self.state = int(record["next"]), str(record["state"])
+                if self.offset == 0:  # Here an earlier try began anew.
+                    self.files.clear()
+                    self._links.clear()
             elif "link" in record:
                 self._links[record["link"]] = record
             else:

@@ -112,7 +112,7 @@ def _unpack_entry(stream: ByteStream, entry: Entry, tree: Tree) -> None:
 
 def _write_entry(stream: ByteStream, entry: Entry, tree: Tree, member: Member) -> None:
     """A stored member goes on where it was left; a deflated one starts anew."""
-    if member.have and entry.compress_type == zipfile.ZIP_STORED:
+    if member.have >= tree.worth_replaying and entry.compress_type == zipfile.ZIP_STORED:
         stream.replay(member.path, member.have)
         stream.copy(entry.file_size - member.have, member.write)
         return
