@@ -47,5 +47,5 @@ class GoogleTransport(transport.Request):
                 method, url, headers=headers or {}, body=content
             )
         except Failure as error:
-            raise exceptions.TransportError(str(error)) from error
+            raise exceptions.TransportError(str(error)) from error  # type: ignore[no-untyped-call]
         return GoogleResponse(answer.status, answer.headers, answer.body)

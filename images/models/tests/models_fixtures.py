@@ -154,3 +154,9 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 20) ->
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.01)
+
+
+def in_namespace(script: str) -> tuple[str, ...]:
+    """Words that run a command in its own mount namespace, after a script that mounts there."""
+    own_user = () if os.getuid() == 0 else ("--user", "--map-root-user")
+    return ("unshare", *own_user, "--mount", "sh", "-ec", f'{script}\nexec "$@"', "sh")

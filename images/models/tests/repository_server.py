@@ -87,6 +87,10 @@ class RepositoryServer:
         self._server.shutdown()
         self._server.server_close()
 
+    def release(self) -> None:
+        """Ends all silence, from now on."""
+        self._released.set()
+
     def put_folder(self, path: str, files: dict[str, bytes]) -> None:
         """Stores files below a path; Artifactory's folder information tells of them."""
         for name, content in files.items():

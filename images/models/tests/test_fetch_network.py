@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from models_fixtures import Pod, make_model, make_tar, read_tree
+from models_fixtures import Pod, in_namespace, make_model, make_tar, read_tree
 from repository_server import Reply, RepositoryServer, Request
 
 MODEL = make_model()
@@ -141,8 +141,8 @@ def test_ipv6_only_name(pod: Pod, server: RepositoryServer, tmp_path: Path) -> N
     with RepositoryServer(host="::1") as six:
         six.files = server.files
         pod.env["ARTIFACTORY_URL"] = f"http://six.invalid:{six.port}"
-        own_hosts = f'mount --bind {hosts} /etc/hosts && exec "$@"'
-        code, log = pod.fetch(*ARCHIVE, before=("unshare", "-m", "sh", "-c", own_hosts, "sh"))
+        own_hosts = in_namespace(f"mount --bind {hosts} /etc/hosts")
+        code, log = pod.fetch(*ARCHIVE, before=own_hosts)
     assert code == 0, log
     assert read_tree(pod.folder) == MODEL
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 from llmops_models.errors import Failure
 from llmops_models.fetch.digest import Digest
@@ -79,3 +80,10 @@ class ByteStream:
         """Reads to the end."""
         while self.some():
             pass
+
+
+def isal_error() -> type[Exception]:
+    """What the unpacker of gzip and deflate raises for damaged data."""
+    from isal import isal_zlib
+
+    return cast("type[Exception]", isal_zlib.error)

@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmops_models.errors import Failure, GiveUp, Retry
 from llmops_models.fetch.lease import Lease
@@ -18,6 +18,9 @@ from llmops_models.fetch.space import free_bytes, on_disk, require_space
 from llmops_models.fetch.stopping import Stop
 from llmops_models.fetch.store import Store
 from llmops_models.fetch.tuning import Tuning
+
+if TYPE_CHECKING:
+    from llmops_models.fetch.transfer import Transfer
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +42,17 @@ def fetch(source: Source, to: Path, tuning: Tuning, stop: Stop) -> None:
 
 class _Fetch:
     def __init__(self, source: Source, store: Store, tuning: Tuning, stop: Stop) -> None:
-        from llmops_models.fetch.transfer import Transfer
-
         self._source, self._store, self._tuning, self._stop = source, store, tuning, stop
         self._progress = Progress(tuning.progress_seconds)
-        self._new_transfer = lambda tuning: Transfer(
-            source.credentials, tuning, self._progress, stop
-        )
         self._transfer = self._new_transfer(tuning)
 
+    def _new_transfer(self, tuning: Tuning) -> Transfer:
+        from llmops_models.fetch.transfer import Transfer
+
+        return Transfer(self._source.credentials, tuning, self._progress, self._stop)
+
     def run(self) -> None:
+        """Asks, downloads and publishes."""
         try:
             listing = None if self._source.pinned else self._ask()
             if not self._source.pinned and listing is None:
@@ -156,4 +160,6 @@ def explain(error: OSError, volume: Path) -> Failure:
             f"user {os.getuid()} may not write to the volume of {volume}: {error}; "
             f"set the pod's fsGroup, or change the folder's owner"
         )
+    if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EINVAL, errno.EILSEQ):
+        return GiveUp(f"the volume of {volume} cannot hold a file of the source: {error}")
     return Retry(f"the volume of {volume} does not work: {error}")

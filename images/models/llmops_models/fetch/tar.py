@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, cast
 
 from llmops_models.errors import GiveUp
-from llmops_models.fetch.bytestream import PIECE, Broken, ByteStream
+from llmops_models.fetch.bytestream import PIECE, Broken, ByteStream, isal_error
 from llmops_models.fetch.digest import Digest
 from llmops_models.fetch.tree import Tree
 
@@ -36,7 +36,7 @@ def gunzip(packed: ByteStream) -> Iterator[bytes]:
                     raise Broken("the archive is cut short")
             try:
                 data = unpacker.decompress(rest, PIECE)
-            except isal_zlib.error as error:
+            except isal_error() as error:
                 raise Broken(f"the archive is damaged: {error}") from error
             rest = unpacker.unconsumed_tail
             if data:

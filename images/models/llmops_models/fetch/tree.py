@@ -57,6 +57,7 @@ class Tree:
         self.state = ""
         self.files: dict[str, dict[str, Any]] = {}
         self._links: dict[str, dict[str, Any]] = {}
+        self._folders: set[str] = set()
         self._tuning = tuning
         self._journal = journal
         self._new: list[Mapping[str, Any]] = []
@@ -84,6 +85,9 @@ class Tree:
             else:
                 self.files[record["path"]] = record
 
+        for name in (*self.files, *self._links):
+            self._claim_folders(name.split("/")[:-1])
+
     def spend(self, count: int) -> None:
         """Counts unpacked bytes. Raises GiveUp where an archive of this size should have fewer."""
         self._spent += count
@@ -109,6 +113,7 @@ class Tree:
     def add_folder(self, name: str) -> None:
         parts = clean_parts(name)
         if parts:
+            self._claim_folders(parts)
             self.root.joinpath(*parts).mkdir(parents=True, exist_ok=True)
 
     def add_link(self, name: str, target: str, hard: bool) -> None:
@@ -161,11 +166,24 @@ class Tree:
         if not parts:
             raise GiveUp(f"the archive has a file without a name: {name!r}")
         clean = "/".join(parts)
-        if clean in self.files or clean in self._links:
+        self._claim_folders(parts[:-1])
+        if clean in self.files or clean in self._links or clean in self._folders:
             raise GiveUp(f"the archive holds {clean!r} twice")
         if len(self.files) + len(self._links) >= self._tuning.max_files:
             raise GiveUp(f"the archive holds more than {self._tuning.max_files} files")
         return self.root.joinpath(*parts), clean
+
+    def _claim_folders(self, parts: list[str]) -> None:
+        """Notes a folder and those above it. Raises GiveUp where one is a file or a link."""
+        for length in range(len(parts), 0, -1):
+            folder = "/".join(parts[:length])
+            if folder in self._folders:
+                return
+            if folder in self.files or folder in self._links:
+                raise GiveUp(
+                    f"the archive holds {folder!r} twice: as a folder, and as something else"
+                )
+            self._folders.add(folder)
 
 
 def clean_parts(name: str) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import IO, cast
 
 from llmops_models.errors import GiveUp
-from llmops_models.fetch.bytestream import PIECE, Broken, ByteStream
+from llmops_models.fetch.bytestream import PIECE, Broken, ByteStream, isal_error
 from llmops_models.fetch.digest import Digest
 from llmops_models.fetch.remote import RemoteFile
 from llmops_models.fetch.transfer import Transfer
@@ -147,7 +147,7 @@ def _read_entry(
             while rest and not unpacker.eof:
                 try:
                     data = unpacker.decompress(rest, PIECE)
-                except isal_zlib.error as error:
+                except isal_error() as error:
                     raise Broken(f"the archive is damaged: {error}") from error
                 rest = unpacker.unconsumed_tail
                 checked(data)

@@ -91,7 +91,7 @@ def _list_folder(transfer: Transfer, base: str, path: str) -> Listing:
 
 
 def _walk(transfer: Transfer, base: str, path: str, below: str) -> Iterator[tuple[str, str]]:
-    """Paths of all files of a folder, by Artifactory's folder information (every edition has it)."""
+    """Paths of all files of a folder, by the folder information that every edition has."""
     answer = transfer.json(f"{base}/api/storage/{quote(path + below)}", allowed=(404,))
     for child in (answer or {}).get("children", []):
         name = below + str(child["uri"])

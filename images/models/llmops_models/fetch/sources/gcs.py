@@ -50,7 +50,8 @@ def _list(transfer: Transfer, endpoint: str, bucket: str, prefix: str) -> Listin
             files.append(_object(endpoint, bucket, item, path))
     if not files:
         raise GiveUp(
-            f"there is no object gs://{bucket}/{below}{'' if packed else '*'}: check bucket and path"
+            f"there is no object gs://{bucket}/{below}{'' if packed else '*'}: "
+            f"check the bucket and the path"
         )
     return Listing(tuple(files))
 
