@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs lock files into $VIRTUAL_ENV (/opt/venv) with uv: every wheel is checked against its hash, nothing is
-# compiled and nothing is resolved anew. `install.sh LOCK [WHEEL_FOLDER]`
+# Installs lock files into $VIRTUAL_ENV (/opt/venv) with uv: every wheel is checked against its hash,
+# nothing is compiled and nothing is resolved anew. `install.sh LOCK [WHEEL_FOLDER]`
 set -euo pipefail
 
 if [ -n "${PACKAGE_INDEX:-}" ]; then export UV_DEFAULT_INDEX="$PACKAGE_INDEX"; fi

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -105,8 +106,25 @@ class Google:
     def __init__(self, scope: str = READ_SCOPE) -> None:
         self._scope = scope
         self._found: Any = None
+        self._lock = threading.Lock()
+        self._given = threading.local()
 
     def headers(self) -> dict[str, str]:
+        with self._lock:
+            self._given.token = self._token()
+        return {"Authorization": f"Bearer {self._given.token}"}
+
+    def renew(self) -> bool:
+        """Drops the token that this thread was given last, unless another has done so already."""
+        with self._lock:
+            given = getattr(self._given, "token", None)
+            if given is None:
+                return False
+            if self._found.token == given:
+                self._found.token = None
+            return True
+
+    def _token(self) -> str:
         from google.auth import exceptions
 
         try:
@@ -122,14 +140,7 @@ class Google:
             raise GiveUp(f"Google gave no token: {first_line(error)}; {self.remedy}") from error
         except exceptions.TransportError as error:
             raise Retry(f"no Google token for now: {first_line(error)}") from error
-        return {"Authorization": f"Bearer {self._found.token}"}
-
-    def renew(self) -> bool:
-        """Drops the token, so that the next headers carry a new one."""
-        if self._found is None:
-            return False
-        self._found.token = None
-        return True
+        return str(self._found.token)
 
     def _find(self) -> Any:
         import google.auth

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
 
-_URL_IN_TEXT = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>]+")
+# A mark at the end belongs to the sentence.
+_URL_IN_TEXT = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>]*[^\s'\"<>.,:;!)]")
 
 
 class Failure(Exception):
@@ -40,14 +41,12 @@ def redact(url: str) -> str:
     """A URL as it may be printed: no user, password, query (signatures live there) or fragment."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port is not None else ""
+        _ = parts.port
     except ValueError:
         return "(a URL that cannot be read)"
-    if ":" in host:
-        host = f"[{host}]"
+    host = parts.netloc.rpartition("@")[2]
     query = "?…" if parts.query else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}{query}"
+    return f"{parts.scheme}://{host}{parts.path}{query}"
 
 
 def redact_text(text: str) -> str:

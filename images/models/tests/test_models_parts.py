@@ -25,12 +25,13 @@ from llmops_models.fetch.tree import leaves
         ("https://u:p@host:8443/a/b?X-Sig=1#f", "https://host:8443/a/b?…"),
         ("http://[::1]:80/x", "http://[::1]:80/x"),
         ("https://token@host/x", "https://host/x"),
+        ("gs://BUCKET/Prefix", "gs://BUCKET/Prefix"),
         ("https://host:port/x", "(a URL that cannot be read)"),
     ],
 )
 def test_redacted_urls_hold_no_secret(url: str, shown: str) -> None:
     assert redact(url) == shown
-    assert redact_text(f"see {url} there") == f"see {shown} there"
+    assert redact_text(f"see {url} there, {url}: HTTP") == f"see {shown} there, {shown}: HTTP"
 
 
 def test_sha256_goes_on_from_a_written_state() -> None:
