@@ -46,13 +46,16 @@ class Run:
 
 
 def serve(root: str, port: Any) -> None:
-    """Serves files with ranges and sendfile, checksums as Artifactory and an index as rclone wants."""
+    """Serves files with ranges, checksums as Artifactory does, and an index that rclone reads."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             path = root + self.path.rstrip("/")
+            if os.path.isdir(path) and not self.path.endswith("/"):
+                self.head(301, 0, {"Location": f"{self.path}/"})
+                return
             if os.path.isdir(path):
                 links = "".join(f'<a href="{name}">{name}</a>\n' for name in os.listdir(path))
                 self.head(200, len(links), {"Content-Type": "text/html"})
@@ -204,17 +207,18 @@ class Bench:
         if rclone := shutil.which(
             "rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         ):
-            copy = f"copy :http:raw . --http-url {self.url} --include '*.safetensors'"
+            copy = f"copy :http:raw/ . --http-url {self.url} --include '*.safetensors'"
             peers["rclone"] = f"{rclone} --config '' {copy} --multi-thread-streams 4"
+            peers["rclone + sha256sum"] = f"{peers['rclone']}\nsha256sum *.safetensors"
         ours, *others = best(
             self.runs,
             lambda: self.ours("raw"),
-            *(lambda script=script: self.shell(script) for script in peers.values()),  # type: ignore[misc]
+            *(lambda script=script: self.shell(script) for script in peers.values()),
         )
         for name, other in zip(peers, others, strict=True):
             ratio = other.seconds / ours.seconds
-            title = f"{SHARDS} files, each with its sha256 checked"
-            told = f"{name} {other.seconds:.2f} s, CPU {other.cpu:.1f} s, unchecked"
+            title = f"{SHARDS} files, ours with every sha256 checked"
+            told = f"{name} {other.seconds:.2f} s, CPU {other.cpu:.1f} s"
             mine = f"{ours.seconds:.2f} s, CPU {ours.cpu:.1f} s"
             row(title, mine, told, ratio, "≥ 0.95", ratio >= 0.95)
 

@@ -164,10 +164,13 @@ class _Exchange:
             self._answer.headers[name.strip().lower()] = value.strip()
 
     def take_body(self, data: bytes) -> int:
+        # Called for every 16 KiB: what happens each time is kept short.
         try:
+            if self._sink is not None:
+                self._sink(data)
+                return len(data)
             if self._open_sink is not None and self._answer.ok:
-                if self._sink is None:
-                    self._sink = self._open_sink(self._answer)
+                self._sink = self._open_sink(self._answer)
                 self._sink(data)
                 return len(data)
             self._size += len(data)

@@ -151,9 +151,9 @@ def test_volume_that_fills_up_on_the_way(
         server.faults[path] = [Fault("silent", 0.2)]
     small = in_namespace(f"mount -t tmpfs -o size=4m none {pod.volume}")
     process = pod.start(*source, before=small)
-    wait_until(lambda: server.sent > 50_000, "the download")
-    inside = Path(f"/proc/{process.pid}/root{pod.volume}/filler")
-    with inside.open("wb", buffering=0) as filler:
+    inside = Path(f"/proc/{process.pid}/root{pod.volume}")
+    wait_until(lambda: any(inside.rglob("model-00001-*")), "the first of the weights")
+    with (inside / "filler").open("wb", buffering=0) as filler:
         try:
             while filler.write(bytes(4096)):
                 pass

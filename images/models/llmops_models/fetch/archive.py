@@ -16,6 +16,7 @@ from llmops_models.fetch.remote import RemoteFile
 from llmops_models.fetch.tar import DECODERS, unpack_tar
 from llmops_models.fetch.transfer import Transfer
 from llmops_models.fetch.tree import Tree
+from llmops_models.fetch.worker import Worker
 from llmops_models.fetch.zip import RangeFile, read_directory, unpack_zip
 
 log = logging.getLogger(__name__)
@@ -70,31 +71,32 @@ class Unpacking:
             ) from second
 
     def _unpack(self, resume: bool) -> dict[str, dict[str, Any]]:
-        tree = self._tree(resume)
-        digest = Digest(self._archive.checks, self._archive.size, tree.state)
-        if self._copy is not None:
-            self._download(digest)
-            with self._copy.open("rb") as file:
-                self._entries = read_directory(file)
-            stream = ByteStream(self._read_copy)
-        else:
-            stream = ByteStream(self._receive, digest, tree.offset)
-        if self._kind == "zip":
-            unpack_zip(stream, self._entries or [], tree, digest)
-        else:
-            unpack_tar(stream, DECODERS[self._kind or "tar"], tree, digest)
-        stream.drain()
+        with Worker("hash") as hashing, Worker("write") as writing:
+            tree = self._tree(resume, writing)
+            digest = Digest(self._archive.checks, self._archive.size, tree.state)
+            if self._copy is not None:
+                self._download(self._copy, digest)
+                stream = ByteStream(self._read_copy, users=(writing,))
+            else:
+                stream = ByteStream(self._receive, digest, tree.offset, hashing, (writing,))
+            if self._kind == "zip":
+                unpack_zip(stream, self._entries or [], tree, digest)
+            else:
+                unpack_tar(stream, DECODERS[self._kind or "tar"], tree, digest)
+            stream.drain()
+            stream.settle()
         digest.verify(self._archive.path)
         tree.sync()
         if self._copy is not None:
             self._copy.unlink()
         return tree.finish()
 
-    def _tree(self, resume: bool) -> Tree:
+    def _tree(self, resume: bool, writing: Worker) -> Tree:
         """The folder as the last checkpoint left it, or an empty one."""
         if not resume:
             self._journal.records.clear()
-        tree = Tree(self._root, self._archive.size, self._transfer.tuning, self._journal)
+        tuning, size = self._transfer.tuning, self._archive.size
+        tree = Tree(self._root, size, tuning, self._journal, writing)
         resumable = self._kind in ("tar", "zip") and self._archive.ranges
         if resume and resumable and (tree.offset > 0 or self._journal.same_boot):
             return tree
@@ -102,19 +104,21 @@ class Unpacking:
         self._journal.append([{"next": 0, "state": ""}])
         shutil.rmtree(self._root)
         self._root.mkdir()
-        return Tree(self._root, self._archive.size, self._transfer.tuning, self._journal)
+        return Tree(self._root, size, tuning, self._journal, writing)
 
     def _receive(self, start: int) -> Iterator[memoryview]:
         return self._transfer.stream(
             self._archive, start, ahead=self._transfer.tuning.connections + 2
         )
 
-    def _download(self, digest: Digest) -> None:
-        assert self._copy is not None
-        with self._copy.open("wb") as file:
+    def _download(self, copy: Path, digest: Digest) -> None:
+        """Brings the whole archive, and reads its directory."""
+        with copy.open("wb") as file:
             for piece in self._receive(0):
                 file.write(piece)
                 digest.update(piece)
+        with copy.open("rb") as file:
+            self._entries = read_directory(file)
 
     def _read_copy(self, start: int) -> Iterator[memoryview]:
         assert self._copy is not None

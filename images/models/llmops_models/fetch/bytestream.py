@@ -8,6 +8,7 @@ from typing import cast
 
 from llmops_models.errors import Failure
 from llmops_models.fetch.digest import Digest
+from llmops_models.fetch.worker import Worker
 
 PIECE = 1 << 20
 
@@ -19,14 +20,32 @@ class Broken(Failure):
 
 
 class ByteStream:
-    """Reads from `pieces(start)`; every byte that goes by is taken into `digest` in order."""
+    """Reads from `pieces(start)`; every byte that goes by is taken into `digest` in order.
 
-    def __init__(self, pieces: Pieces, digest: Digest | None = None, start: int = 0) -> None:
+    Hashing is done by `hashing`. Pieces are reused: before the next one is asked for, all `users`
+    (who may still read the last one) are settled.
+    """
+
+    def __init__(
+        self,
+        pieces: Pieces,
+        digest: Digest | None = None,
+        start: int = 0,
+        hashing: Worker | None = None,
+        users: tuple[Worker, ...] = (),
+    ) -> None:
         self._open = pieces
         self._pieces = pieces(start)
         self._piece = memoryview(b"")
         self._position = start
         self._digest = digest
+        self._hashing = hashing
+        self._users = users if hashing is None else (*users, hashing)
+
+    def settle(self) -> None:
+        """Waits until nobody reads the last piece any more, and the digest is up to here."""
+        for worker in self._users:
+            worker.settle()
 
     def tell(self) -> int:
         return self._position
@@ -34,14 +53,15 @@ class ByteStream:
     def some(self, most: int = PIECE) -> memoryview:
         """At least one byte and at most `most`; none at the end. Valid until the next call."""
         while not self._piece:
+            self.settle()
             following = next(self._pieces, None)
             if following is None:
                 return memoryview(b"")
             self._piece = following
         result, self._piece = self._piece[:most], self._piece[most:]
         self._position += len(result)
-        if self._digest is not None:
-            self._digest.update(result)
+        if self._digest is not None and self._hashing is not None:
+            self._hashing.submit(self._digest.update, result)
         return result
 
     def read(self, size: int) -> bytes:
@@ -70,6 +90,7 @@ class ByteStream:
 
     def replay(self, path: Path, length: int) -> None:
         """Goes on by `length` bytes that are in a file already, without reading them again."""
+        self.settle()
         if self._digest is not None:
             self._digest.update_from(path, length)
         self._position += length

@@ -86,7 +86,7 @@ def unpack_tar(packed: ByteStream, decoder: Decoder | None, tree: Tree, digest: 
             _unpack_member(plain, member, tree)
             plain.seek(member.offset_data + -(-_content(member) // BLOCK) * BLOCK)
             if decoder is None:
-                tree.checkpoint(plain.tell(), digest.state)
+                tree.checkpoint(plain, digest)
     except tarfile.TarError as error:
         raise Broken(f"the archive is damaged: {error}") from error
     if reader.last != bytes(BLOCK):

@@ -21,6 +21,9 @@ from llmops_models.fetch.tuning import Tuning
 from llmops_models.fetch.whole import WholeStream
 from llmops_models.http import Answer, Http, Sink
 
+# Progress is counted in steps of this size.
+TELL_BYTES = 128 << 10
+
 
 class Transfer:
     """Requests of one fetch, all with the same credentials. Safe for many threads."""
@@ -99,34 +102,40 @@ class Transfer:
     def _fill(self, file: RemoteFile, start: int, into: bytearray | memoryview) -> memoryview:
         """Receives a range into a buffer; what came before a cut is kept."""
         view = memoryview(into)
+        length = len(view)
         patience = Patience(self.tuning, self.stop)
         done = 0
 
         def open_sink(answer: Answer) -> Sink:
             skip = first_byte(file, answer, start + done)
+            told = done
 
             def take(data: bytes) -> None:
-                nonlocal done, skip
+                nonlocal done, skip, told
                 if skip:
                     cut = min(skip, len(data))
                     skip -= cut
                     data = data[cut:]
-                count = min(len(data), len(view) - done)
-                view[done : done + count] = data[:count]
-                done += count
-                self.progress.add(count)
-                if count < len(data):
+                end = done + len(data)
+                if end > length:
+                    view[done:] = data[: length - done]
+                    done = length
                     raise _Enough
+                view[done:end] = data
+                done = end
+                if done - told >= TELL_BYTES or done == length:
+                    self.progress.add(done - told)
+                    told = done
 
             return take
 
-        while done < len(view):
+        while done < length:
             before = done
             try:
-                span = f"bytes={start + done}-{start + len(view) - 1}"
+                span = f"bytes={start + done}-{start + length - 1}"
                 with suppress(_Enough):
                     self._send("GET", file.url, {"Range": span}, open_sink)
-                if done < len(view):
+                if done < length:
                     raise Retry(f"{redact(file.url)}: the answer ended too early")
             except Mismatch:
                 raise

@@ -9,17 +9,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from llmops_models.errors import GiveUp
+from llmops_models.fetch.bytestream import ByteStream
 from llmops_models.fetch.digest import Digest
 from llmops_models.fetch.files import sync_files
 from llmops_models.fetch.journal import Journal
 from llmops_models.fetch.space import require_space
 from llmops_models.fetch.tuning import Tuning
+from llmops_models.fetch.worker import Worker
 
 
 class Member:
     """A file that is being written; `have` bytes of it are on disk from an earlier try."""
 
-    def __init__(self, path: Path, name: str, size: int, keep: bool) -> None:
+    def __init__(self, path: Path, name: str, size: int, keep: bool, writing: Worker) -> None:
+        self._writing = writing
         self.path, self.name, self.size = path, name, size
         self._file = path.open("r+b" if keep and path.exists() else "wb", buffering=0)
         self.have = min(self._file.seek(0, os.SEEK_END), size)
@@ -36,6 +39,10 @@ class Member:
         self._digest = Digest({}, self.size)
 
     def write(self, data: bytes | memoryview) -> None:
+        """Has data written and hashed; a memoryview must stay as it is until `writing` settles."""
+        self._writing.submit(self._write, data)
+
+    def _write(self, data: bytes | memoryview) -> None:
         self._digest.update(data)
         left = memoryview(data)
         while left:
@@ -43,6 +50,7 @@ class Member:
 
     def close(self) -> dict[str, Any]:
         """Ends the file and gives its record."""
+        self._writing.settle()
         self._file.close()
         return {"path": self.name, "size": self.size, "sha256": self._digest.sha256()}
 
@@ -51,8 +59,11 @@ class Tree:
     """The folder, its limits and its records. Links are made last, so that nothing is written
     through one."""
 
-    def __init__(self, root: Path, archive_size: int, tuning: Tuning, journal: Journal) -> None:
+    def __init__(
+        self, root: Path, archive_size: int, tuning: Tuning, journal: Journal, writing: Worker
+    ) -> None:
         self.root = root
+        self._writing = writing
         self.offset = 0
         self.state = ""
         self.files: dict[str, dict[str, Any]] = {}
@@ -103,7 +114,7 @@ class Tree:
         if size > 0:
             require_space(self.root, size)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return Member(path, clean, size, self._keep)
+        return Member(path, clean, size, self._keep, self._writing)
 
     def close(self, member: Member) -> None:
         record = member.close()
@@ -126,10 +137,13 @@ class Tree:
         self._links[clean] = record
         self._new.append(record)
 
-    def checkpoint(self, offset: int, state: str, now: bool = False) -> None:
-        """Writes down that all before `offset` of the archive is done, every few seconds."""
-        due = time.monotonic() - self._checked >= self._tuning.checkpoint_seconds
-        if not state or not (due or now):
+    def checkpoint(self, stream: ByteStream, digest: Digest) -> None:
+        """Writes down that all of the archive before here is done, every few seconds."""
+        if time.monotonic() - self._checked < self._tuning.checkpoint_seconds:
+            return
+        stream.settle()
+        offset, state = stream.tell(), digest.state
+        if not state:
             return
         self.sync()
         self._journal.append([*self._new, {"next": offset, "state": state}])

@@ -87,7 +87,7 @@ def unpack_zip(stream: ByteStream, entries: list[Entry], tree: Tree, digest: Dig
         _, name_length, extra_length = LOCAL_HEADER.unpack(header)
         stream.seek(stream.tell() + name_length + extra_length)
         _unpack_entry(stream, entry, tree)
-        tree.checkpoint(stream.tell(), digest.state)
+        tree.checkpoint(stream, digest)
 
 
 def _unpack_entry(stream: ByteStream, entry: Entry, tree: Tree) -> None:
