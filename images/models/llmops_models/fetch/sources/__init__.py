@@ -1,0 +1,1 @@
+"""One module a repository: what it has, where, and with which checksums."""

@@ -1,0 +1,27 @@
+"""A stop that a signal handler may set: it takes no lock."""
+
+from __future__ import annotations
+
+import time
+
+SLICE_SECONDS = 0.05
+
+
+class Stop:
+    """Once set, it stays set."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def wait(self, seconds: float) -> bool:
+        """Waits so long, or until it is set; gives whether it is."""
+        end = time.monotonic() + seconds
+        while not self._set and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, SLICE_SECONDS))
+        return self._set
