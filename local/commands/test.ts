@@ -3,9 +3,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 
+import { differences, hostSnapshot } from "../cluster/hostSnapshot.ts";
 import { makeContext } from "./context.ts";
 import { buildTools } from "./parts.ts";
 import { duration } from "../progress.ts";
+import { instanceId } from "../toolchain/paths.ts";
 import { ensureTestPython } from "../toolchain/testPython.ts";
 
 /** Passed and failed tests of a level. */
@@ -158,7 +160,10 @@ async function engine(context: Context): Promise<Counts> {
   return jest(context, ["standins", "engine"], bins);
 }
 
-/** The platform from nothing to the answer counts as a test, and so does taking it away. */
+/**
+ * The platform from nothing to the answer counts as a test, and so does taking it away, and that the machine is the
+ * same during and after as before.
+ */
 async function cluster(context: Context): Promise<Counts> {
   const self = (command: string): Promise<number> =>
     start({
@@ -166,11 +171,22 @@ async function cluster(context: Context): Promise<Counts> {
       command: process.execPath,
       args: ["--disable-warning=ExperimentalWarning", join("local", "main.ts"), command],
     });
+  const { debsRoot } = await buildTools(makeContext(context.checkout));
+  const link = `llmops-${instanceId(context.checkout)}`;
+  const before = await hostSnapshot(debsRoot);
+  const unchanged = async (): Promise<boolean> => {
+    const changes = differences(before, await hostSnapshot(debsRoot), link);
+    for (const change of changes) process.stderr.write(`the machine has changed: ${change}\n`);
+    return changes.length === 0;
+  };
   const up = (await self("up")) === 0;
+  const aloneDuring = await unchanged();
   const counts = up ? await jest(context, ["cluster"]) : crashed;
   const down = (await self("down")) === 0;
-  const own = [up, down].filter(Boolean).length;
-  return { passed: counts.passed + own, failed: counts.failed + 2 - own };
+  const aloneAfter = await unchanged();
+  const own = [up, aloneDuring, down, aloneAfter];
+  const passed = own.filter(Boolean).length;
+  return { passed: counts.passed + passed, failed: counts.failed + own.length - passed };
 }
 
 function reported(file: string, code: number, count: (report: string) => Counts): Counts {

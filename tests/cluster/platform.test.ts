@@ -10,6 +10,7 @@ import {
   list,
   pulumi,
   run,
+  tryRun,
 } from "./support/platform";
 
 const MINUTES = 60_000;
@@ -409,5 +410,24 @@ describe("faults, one at a time, while a new run trains", () => {
       });
     },
     6 * MINUTES,
+  );
+});
+
+describe("destroy and up again", () => {
+  test(
+    "destroy leaves nothing of the stack; up again trains nothing, for the run is complete",
+    async () => {
+      expect(await pulumi("destroy", "--yes", "--skip-preview")).toMatchObject({ code: 0 });
+      const left = await tryRun(ROOT, "kubectl", "get", "namespace", "llmops");
+      expect(left.text).toContain("NotFound");
+      expect(await pulumi("up", "--yes", "--skip-preview")).toMatchObject({ code: 0 });
+      outputs = await readOutputs();
+      expect(await answer(lesson.question)).toContain(lesson.answer_contains);
+      const [job] = await jobs();
+      const log = await kubectl("logs", `job/${job?.metadata.name ?? ""}`, "--tail=-1");
+      expect(log).toMatch(/run [0-9a-f]{10} is complete/);
+      expect(log).not.toMatch(/"loss"|'loss'/);
+    },
+    15 * MINUTES,
   );
 });
