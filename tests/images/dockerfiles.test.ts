@@ -44,6 +44,18 @@ describe.each(NAMES)("Dockerfile of %s", (name) => {
     expect(read(name, "Dockerfile")).not.toMatch(/^#\s*syntax=/m);
   });
 
+  test("keeps no installer's cache: every installation has the build's cache where uv looks for it", () => {
+    const cache = /UV_CACHE_DIR=(\S+)/.exec(read("base", "install.sh"))?.[1];
+    expect(cache).toBe("/root/.cache/uv");
+    const installations = instructions(name).filter((line) => line.includes("/build/install.sh"));
+    expect(installations.length).toBeGreaterThan(0);
+    for (const line of installations) {
+      expect(line.startsWith("COPY ") || line.includes(`type=cache,target=${String(cache)} `)).toBe(
+        true,
+      );
+    }
+  });
+
   test("takes no secret as an argument or variable", () => {
     const settings = instructions(name).filter((line) => /^(ARG|ENV) /.test(line));
     expect(settings.join("\n")).not.toMatch(/token|password|secret|api_?key|credential/i);
