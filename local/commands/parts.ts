@@ -8,6 +8,7 @@ import { ensureBaseModel, placeBaseModel } from "../model/baseModel.ts";
 import { Progress } from "../progress.ts";
 import {
   baseImageName,
+  dropReplacedImages,
   ensureBaseRootfs,
   importBaseImage,
   machineSettings,
@@ -168,6 +169,7 @@ async function engine(
       const env = { ...process.env, DOCKER_HOST: builder.dockerHost };
       const docker = { command: builder.dockerClient, env };
       const { imported } = await importBaseImage(docker, base, { logs, signal });
+      await dropReplacedImages(docker, { logs, signal });
       if (!imported) handle.ready();
     },
   );

@@ -34,7 +34,7 @@ export async function up(context: Context): Promise<void> {
   }
   const { cold } = await check(context);
   const kind = cold ? "cold" : existsSync(platformFile(context)) ? "again" : "warm";
-  await withProgress(context, 8 + clusterTools.length, kind, async (progress) => {
+  await withProgress(context, 9 + clusterTools.length, kind, async (progress) => {
     const slot = await takeSlot(slotRecord(context));
     const { pulumi, platform } = await parts(context, progress, slot);
     return program(context, progress, pulumi, platform);

@@ -66,17 +66,24 @@ async function holds(folder: string, test: (entry: string) => boolean): Promise<
 
 /**
  * The plugins that are already on this machine as official ones: in one of the folders of `path` (leave the
- * stand-ins' own folder out) or among the plugins installed under `pulumiHome`.
+ * stand-ins' own folder out) or, in the version that the program needs, among those installed under `pulumiHome`.
+ *
+ * @param versionOf - version of a provider, such as `random`; a language host is only looked for on the path
  */
 export async function officialPlugins(
   path: readonly string[],
   pulumiHome: string,
+  versionOf: (provider: string) => string,
 ): Promise<PluginName[]> {
   const found: PluginName[] = [];
   for (const name of pluginNames) {
-    const installed = name.replace(/^pulumi-/, "");
+    const provider = /^pulumi-resource-(.*)$/.exec(name)?.[1];
     const places = await Promise.all([
-      holds(join(pulumiHome, "plugins"), (entry) => entry.startsWith(`${installed}-v`)),
+      provider !== undefined &&
+        holds(
+          join(pulumiHome, "plugins"),
+          (entry) => entry === `resource-${provider}-v${versionOf(provider)}`,
+        ),
       ...path.map((folder) => holds(folder, (entry) => entry === name)),
     ]);
     if (places.includes(true)) {

@@ -99,6 +99,19 @@ export async function importBaseImage(
   return { imported: true };
 }
 
+/** Removes what no tag names any more, such as images that a later build has replaced: they would fill the disk. */
+export async function dropReplacedImages(
+  docker: { command: string; env: NodeJS.ProcessEnv },
+  options: { logs: string; signal?: AbortSignal },
+): Promise<void> {
+  await run(docker.command, ["image", "prune", "--force"], {
+    what: "removing replaced images",
+    env: docker.env,
+    log: join(options.logs, "base-image.log"),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+}
+
 /** The pip settings that mean something inside an image: where packages come from, and how long to wait. */
 export function pipSettings(listed: string): Map<string, string> {
   const kept = ["index-url", "extra-index-url", "trusted-host", "timeout", "default-timeout"];

@@ -5,7 +5,7 @@ import { installStandins, officialPlugins, pluginNames } from "../standins/insta
 import type { PluginName } from "../standins/install.ts";
 import type { GoTools } from "./goTools.ts";
 import { cacheRoot } from "./paths.ts";
-import { downloadPlugins, sharePlugins } from "./plugins.ts";
+import { downloadPlugins, pluginVersion, sharePlugins } from "./plugins.ts";
 import { tryRun } from "./run.ts";
 
 /** The Pulumi that this checkout works with. */
@@ -49,9 +49,14 @@ export async function officialOrBuilt(
 
 const PROVIDER = "pulumi-resource-";
 
-function officialAt(commandFolder: string, home: string): Promise<PluginName[]> {
+function officialAt(
+  commandFolder: string,
+  { home, checkout }: { home: string; checkout: string },
+): Promise<PluginName[]> {
   const searched = (process.env["PATH"] ?? "").split(delimiter);
-  return officialPlugins([commandFolder, ...searched], home);
+  return officialPlugins([commandFolder, ...searched], home, (name) =>
+    pluginVersion(checkout, name),
+  );
 }
 
 /**
@@ -67,12 +72,12 @@ export async function ensurePulumi(
   const store = join(cacheRoot(), "plugins");
   await sharePlugins(store, folders.home);
   const { checkout } = folders;
-  const there = await officialAt(dirname(command), folders.home);
+  const there = await officialAt(dirname(command), folders);
   const wanted = pluginNames
     .filter((name) => name.startsWith(PROVIDER) && !there.includes(name))
     .map((name) => name.slice(PROVIDER.length));
   await downloadPlugins({ command, home: store, checkout }, wanted);
-  const official = await officialAt(dirname(command), folders.home);
+  const official = await officialAt(dirname(command), folders);
   const standins = pluginNames.filter((name) => !official.includes(name));
   const source = join(folders.checkout, "local", "standins");
   await installStandins(folders.bin, process.execPath, source, standins);

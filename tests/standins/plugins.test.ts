@@ -58,7 +58,9 @@ test("an official plugin that can be downloaded is taken, once", async () => {
   const version = pluginVersion(checkout, "random");
   expect(asked).toEqual([`/pulumi-resource-random-v${version}-linux-amd64.tar.gz`]);
   await sharePlugins(store.home, join(folder, "home"));
-  expect(await officialPlugins([], join(folder, "home"))).toEqual(["pulumi-resource-random"]);
+  const official = (of: string) => officialPlugins([], join(folder, "home"), () => of);
+  expect(await official(version)).toEqual(["pulumi-resource-random"]);
+  expect(await official("0.0.1")).toEqual([]);
 }, 60_000);
 
 test("one that cannot be downloaded is not asked for again on the same day", async () => {
@@ -71,6 +73,6 @@ test("one that cannot be downloaded is not asked for again on the same day", asy
     expect(asked).toHaveLength(once);
   });
   await sharePlugins(store.home, join(folder, "home"));
-  expect(await officialPlugins([], join(folder, "home"))).toEqual([]);
+  expect(await officialPlugins([], join(folder, "home"), () => "0.0.1")).toEqual([]);
   expect(readFileSync(join(store.home, "download.log"), "utf8")).toContain("404");
 }, 60_000);

@@ -32,14 +32,30 @@ export interface Outcome {
   readonly text: string;
 }
 
+let environment: Promise<NodeJS.ProcessEnv> | undefined;
+
+/** The environment that `make env` gives to users, asked for once: it needs the outputs of a stack that is up. */
+function platformEnvironment(): Promise<NodeJS.ProcessEnv> {
+  environment ??= execute("bash", ["-c", `eval "$(make -s -C '${ROOT}' env)" && env -0`]).then(
+    ({ stdout }) =>
+      Object.fromEntries(
+        stdout
+          .split("\0")
+          .filter((entry) => entry.includes("="))
+          .map((entry) => [
+            entry.slice(0, entry.indexOf("=")),
+            entry.slice(entry.indexOf("=") + 1),
+          ]),
+      ),
+  );
+  return environment;
+}
+
 /** Runs a command with the environment that `make env` gives to users. */
 export async function tryRun(cwd: string, command: string, ...args: string[]): Promise<Outcome> {
-  const script = `eval "$(make -s -C '${ROOT}' env)"; exec "$@"`;
+  const env = await platformEnvironment();
   try {
-    const { stdout, stderr } = await execute("bash", ["-c", script, "bash", command, ...args], {
-      cwd,
-      maxBuffer: 64 << 20,
-    });
+    const { stdout, stderr } = await execute(command, args, { cwd, env, maxBuffer: 64 << 20 });
     return { code: 0, stdout, text: stdout + stderr };
   } catch (error) {
     const { code, stdout, stderr } = error as { code: unknown; stdout: string; stderr: string };
