@@ -3,7 +3,7 @@ import { run } from "../toolchain/run.ts";
 import { chat } from "./chat.ts";
 import { commandFolder, platformEnvironment, readPlatform } from "./context.ts";
 import type { Context, Platform } from "./context.ts";
-import { stackEnvironment, stackOutputs } from "./stack.ts";
+import { NotUp, stackEnvironment, stackOutputs } from "./stack.ts";
 import type { StackOutputs } from "./stack.ts";
 import { addresses, modelAddress } from "./summary.ts";
 
@@ -34,17 +34,19 @@ export async function status(context: Context): Promise<void> {
   process.stdout.write(`${pods}\n\nOpen:\n${addresses(outputs, address).join("\n")}\n`);
 }
 
-/** Prints the exports with which pulumi, kubectl and docker work on this platform. */
+/** Prints the exports with which pulumi, kubectl and docker work on this platform, whether its stack is up or not. */
 export async function env(context: Context): Promise<void> {
-  const { outputs, address, env: variables } = await running(context);
-  const { url, apiKey } = modelAddress(outputs, address);
-  const exported: Record<string, string | undefined> = {
-    OPENAI_BASE_URL: url,
-    OPENAI_API_KEY: apiKey,
-    STACK_FILE: context.folders.stackFile,
-  };
-  for (const [name, value] of Object.entries(variables)) {
+  const stack = await localStack(context);
+  const exported: Record<string, string | undefined> = { STACK_FILE: context.folders.stackFile };
+  for (const [name, value] of Object.entries(stack.env)) {
     if (name.startsWith("PULUMI_") || shown.some((each) => each === name)) exported[name] = value;
+  }
+  try {
+    const outputs = await stackOutputs(context.folders, stack.command, stack.env);
+    const { url, apiKey } = modelAddress(outputs, stack.platform.nodeAddress);
+    Object.assign(exported, { OPENAI_BASE_URL: url, OPENAI_API_KEY: apiKey });
+  } catch (error) {
+    if (!(error instanceof NotUp)) throw error;
   }
   const lines = Object.entries(exported).map(
     ([name, value]) => `export ${name}='${(value ?? "").replaceAll("'", `'\\''`)}'`,
@@ -54,27 +56,25 @@ export async function env(context: Context): Promise<void> {
   );
 }
 
-/** The running platform with what its stack says about itself. */
-export async function running(context: Context): Promise<{
-  platform: Platform;
-  outputs: StackOutputs;
-  address: string;
-  command: string;
-  env: NodeJS.ProcessEnv;
-}> {
+interface LocalStack {
+  readonly platform: Platform;
+  /** The Pulumi CLI. */
+  readonly command: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+async function localStack(context: Context): Promise<LocalStack> {
   const platform = readPlatform(context);
-  const pulumi = await officialOrBuilt(context.tools, commandFolder(context));
-  const variables = stackEnvironment(
-    context.folders,
-    pulumi,
-    platformEnvironment(context, platform),
-  );
-  const outputs = await stackOutputs(context.folders, pulumi.command, variables);
-  return {
-    platform,
-    outputs,
-    address: platform.nodeAddress,
-    command: pulumi.command,
-    env: variables,
-  };
+  const { command, path } = await officialOrBuilt(context.tools, commandFolder(context));
+  const variables = platformEnvironment(context, platform);
+  return { platform, command, env: stackEnvironment(context.folders, { path }, variables) };
+}
+
+/** The running platform with what its stack says about itself. */
+export async function running(
+  context: Context,
+): Promise<LocalStack & { readonly outputs: StackOutputs; readonly address: string }> {
+  const stack = await localStack(context);
+  const outputs = await stackOutputs(context.folders, stack.command, stack.env);
+  return { ...stack, outputs, address: stack.platform.nodeAddress };
 }

@@ -178,6 +178,9 @@ export async function stackOutputs(
   return parseOutputs(JSON.parse(text));
 }
 
+/** The stack is not up, or not yet: it was destroyed, or its first update has not ended. */
+export class NotUp extends Error {}
+
 /** Checks the shape of `pulumi stack output --json --show-secrets`. */
 export function parseOutputs(raw: unknown): StackOutputs {
   const outputs = entries(raw);
@@ -191,7 +194,9 @@ export function parseOutputs(raw: unknown): StackOutputs {
   const apiKey = outputs.get("vllmApiKey");
   const runId = outputs.get("runId");
   if (mlflow === undefined || models.size === 0 || typeof apiKey !== "string") {
-    throw new Error("the stack's outputs name no MLflow, model server or API key: run make local");
+    throw new NotUp(
+      "the stack's outputs name no MLflow, model server or API key\n  what to do: make local",
+    );
   }
   return {
     mlflow,

@@ -34,7 +34,7 @@ export interface Outcome {
 
 let environment: Promise<NodeJS.ProcessEnv> | undefined;
 
-/** The environment that `make env` gives to users, asked for once: it needs the outputs of a stack that is up. */
+/** The environment that `make env` gives to users, asked for once. */
 function platformEnvironment(): Promise<NodeJS.ProcessEnv> {
   environment ??= execute("bash", ["-c", `eval "$(make -s -C '${ROOT}' env)" && env -0`]).then(
     ({ stdout }) =>
