@@ -37,7 +37,7 @@ describe("stack outputs", () => {
   });
 
   test("of a stack that has not been brought up are refused", () => {
-    expect(() => parseOutputs({})).toThrow(/run make local/);
+    expect(() => parseOutputs({})).toThrow(/what to do: make local/);
   });
 });
 
