@@ -12,7 +12,7 @@ class Artifactory:
     """Takes PUT requests for a server. `layouts` holds what was there each time `latest` moved.
 
     knows_deploys: False stores an empty file where a checksum deploy is asked for.
-    reports: False tells no checksums, neither in answers nor in headers.
+    damaged: the ending of a path whose content is stored wrong.
     """
 
     def __init__(self, server: RepositoryServer) -> None:
@@ -58,5 +58,5 @@ class Artifactory:
             "sha1": hashlib.sha1(content).hexdigest(),
             "sha256": hashlib.sha256(content).hexdigest(),
         }
-        told = {"checksums": sums} if self.server.checksums else {}
+        told: dict[str, object] = {"checksums": sums} if self.server.checksums else {}
         return {"size": str(len(content))} | told

@@ -33,7 +33,7 @@ class Repository:
     def make(kind: str, server: RepositoryServer) -> Repository:
         if kind == "artifactory":
             service: GcsUploads | Artifactory = Artifactory(server)
-            target = ("artifactory", "--path", "models/lumen7")
+            target: tuple[str, ...] = ("artifactory", "--path", "models/lumen7")
             return Repository(
                 kind, server, service, target, f"{server.url}/models/lumen7", "/models/lumen7/"
             )

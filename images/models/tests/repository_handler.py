@@ -35,6 +35,13 @@ def make_server(owner: RepositoryServer, host: str) -> ThreadingHTTPServer:
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
+            owner.count(1)
+            try:
+                self.answer_one()
+            finally:
+                owner.count(-1)
+
+        def answer_one(self) -> None:
             parts = urlsplit(self.path)
             request = Request(
                 self.command,
@@ -64,7 +71,8 @@ def make_server(owner: RepositoryServer, host: str) -> ThreadingHTTPServer:
             try:
                 while len(body) < room and (data := self.rfile.read1(min(PIECE, room - len(body)))):
                     body += data
-                    owner.take(len(data))
+                    if not owner.take(len(data)):
+                        break
             except OSError:  # The client has gone.
                 self.close_connection = True
             return replace(request, body=bytes(body), whole=len(body) == length)

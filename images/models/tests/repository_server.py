@@ -47,9 +47,10 @@ class RepositoryServer:
         self.ranges = True
         self.sent = 0
         self.received = 0
-        # With so many bytes received it takes no more before `release`, and `held` is set.
+        # With so many bytes received it takes no more, and `held` is set; see `drop_held`.
         self.hold_at: int | None = None
         self.held = threading.Event()
+        self.answering = 0
         self._host = host
         self._lock = threading.Lock()
         self._released = threading.Event()
@@ -82,6 +83,16 @@ class RepositoryServer:
         """Ends all silence, from now on."""
         self._released.set()
 
+    def drop_held(self) -> None:
+        """Ends the connections that are held; others are served again."""
+        self.hold_at = None
+        self._released.set()
+
+    def count(self, change: int) -> None:
+        """Counts the requests that are being answered."""
+        with self._lock:
+            self.answering += change
+
     def put_folder(self, path: str, files: dict[str, bytes]) -> None:
         """Stores files below a path; Artifactory's folder information tells of them."""
         for name, content in files.items():
@@ -112,14 +123,15 @@ class RepositoryServer:
         self.use(fault)
         return int(fault.at * length)
 
-    def take(self, count: int) -> None:
-        """Counts bytes of a body, and waits where a test wants to see it there."""
+    def take(self, count: int) -> bool:
+        """Counts bytes of a body; whether more are taken, and not held until they are dropped."""
         with self._lock:
             self.received += count
             hold = self.hold_at is not None and self.received >= self.hold_at
         if hold:
             self.held.set()
             self._released.wait(30)
+        return not hold
 
     def interrupted(self, request: Request) -> None:
         """A PUT whose body has not come to its end; routes may keep what came."""

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from models_fixtures import Pod, sha256
+from models_fixtures import Pod, sha256, wait_until
 from publish_fixtures import BYTES, MODEL, Publisher, Repository
 from repository_server import Fault, RepositoryServer
 
@@ -100,8 +100,8 @@ def test_killed_publish_goes_on(publisher: Publisher, repository: Repository, sh
     process.communicate()
     assert not publisher.record_file.exists()
     assert "latest" not in repository.stored()
-    server.hold_at = None
-    server.release()
+    server.drop_held()
+    wait_until(lambda: server.answering == 0, "the end of what was under way")
     code, log = publisher.publish(repository)
     assert code == 0, log
     assert repository.stored() == COMPLETE

@@ -50,11 +50,13 @@ class GcsTarget:
             str(item["name"]): (int(item["size"]), str(item.get("crc32c", "")))
             for item in list_items(self._transfer, self._endpoint, self._bucket, below)
         }
-        return [
+        missing = [
             file
             for file in files
             if there.get(below + file.path) != (file.size, file.crc32c_base64)
         ]
+        self._sessions.retain((below + file.path, file) for file in missing)
+        return missing
 
     def send(self, folder: str, file: LocalFile) -> bool:
         path = f"{folder}/{file.path}"

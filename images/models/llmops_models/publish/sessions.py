@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from llmops_models.publish.atomic import write_atomically
@@ -37,10 +38,20 @@ class Sessions:
                 self._kept[_key(place, file)] = session
             else:
                 self._kept.pop(_key(place, file), None)
-            if self._kept:
-                write_atomically(self._path, json.dumps(self._kept))
-            else:
-                self._path.unlink(missing_ok=True)
+            self._save()
+
+    def retain(self, wanted: Iterable[tuple[str, LocalFile]]) -> None:
+        """Forgets all sessions but those of these objects."""
+        keys = {_key(place, file) for place, file in wanted}
+        with self._lock:
+            self._kept = {key: each for key, each in self._kept.items() if key in keys}
+            self._save()
+
+    def _save(self) -> None:
+        if self._kept:
+            write_atomically(self._path, json.dumps(self._kept))
+        else:
+            self._path.unlink(missing_ok=True)
 
 
 def _key(place: str, file: LocalFile) -> str:
