@@ -97,6 +97,21 @@ def test_wrongly_stored_file_is_noticed(publisher: Publisher, artifactory: Repos
     assert artifactory.stored() == COMPLETE
 
 
+def test_an_upload_that_takes_long_is_tried_again_all_the_same(
+    publisher: Publisher, artifactory: Repository
+) -> None:
+    publisher.pod.tuning |= {"upload_silence_seconds": 1, "retry_seconds": 0.5}
+    server = artifactory.server
+    server.hold_at = SIZE // 2
+    process = publisher.start(artifactory)
+    assert server.held.wait(20)
+    wait_until(lambda: server.answering == 2, "the second try, longer than retry_seconds later")
+    server.drop_held()
+    log, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, log
+    assert artifactory.stored() == COMPLETE
+
+
 @pytest.mark.parametrize(
     ("env", "header"),
     [

@@ -14,9 +14,6 @@ from llmops_models.fetch.tree import clean_parts
 from llmops_models.http import Answer
 from llmops_models.publish.manifest import FileBody, LocalFile
 
-# How often the bytes of one file are sent, where the connection is cut on the way.
-TRIES = 5
-
 
 class ArtifactoryTarget:
     """What lies below `path` (REPOSITORY/FOLDER) of an Artifactory at `base`."""
@@ -67,19 +64,14 @@ class ArtifactoryTarget:
         return answer.ok and same(self._reported(url, answer), file)
 
     def _upload(self, url: str, file: LocalFile) -> Answer:
+        """Sends all bytes; after a cut, all of them again."""
         patience = self._transfer.patience()
-        tries = 0
         while True:
-            with FileBody(file, 0, self._transfer.progress) as body:
-                try:
+            try:
+                with patience.paused(), FileBody(file, 0, self._transfer.progress) as body:
                     return self._transfer.send("PUT", url, checksum_headers(file), body=body)
-                except Retry as error:
-                    if body.given > 0:
-                        tries += 1
-                        patience = self._transfer.patience()
-                    if tries == TRIES:
-                        raise
-                    patience.wait(error)
+            except Retry as error:
+                patience.wait(error)
 
     def _verify(self, url: str, answer: Answer, file: LocalFile) -> None:
         """Compares the checksums that the server reports of what it has stored."""

@@ -115,7 +115,8 @@ class GcsTarget:
                     if not session:
                         session, offset = self._begin(path, file), 0
                     before = offset
-                    answer = self._put(session, file, offset)
+                    with patience.paused():
+                        answer = self._put(session, file, offset)
                     if answer.ok:
                         break
                     if answer.status != INCOMPLETE:

@@ -39,14 +39,13 @@ class LocalFile:
 
 
 class FileBody:
-    """The bytes of a file from `start` on, for one request; `given` counts what has gone out."""
+    """The bytes of a file from `start` on, for one request."""
 
     def __init__(self, file: LocalFile, start: int, progress: Progress) -> None:
         self.size = file.size - start
         self._name = file.path
         self._start = start
         self._left = self.size
-        self.given = 0
         self._progress = progress
         self._file = file.file.open("rb", buffering=0)
 
@@ -59,7 +58,6 @@ class FileBody:
         if not data and self._left > 0:
             raise GiveUp(f"{self._name} became shorter while it was published")
         self._left -= len(data)
-        self.given += len(data)
         self._progress.add(len(data))
         return data
 
