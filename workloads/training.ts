@@ -82,6 +82,7 @@ export function trainedModelFolder(config: TrainingConfig, merge: boolean, id: s
   return merge && trainsAdapter(config) ? `${folder}/merged` : folder;
 }
 
+const TRAINING_CONTAINER = "training";
 const OUTPUT_VOLUME = "train-output";
 
 /** What the training pod is made of. */
@@ -144,7 +145,7 @@ export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTempl
       containers: [
         {
           ...containerDefaults(),
-          name: "training",
+          name: TRAINING_CONTAINER,
           image,
           args: ["train", `${CONFIG_FOLDER}/${CONFIG_FILE}`],
           env: [...environment(args), ...upload.env],
@@ -186,22 +187,30 @@ function distinct(volumes: readonly NamedVolume[]): NamedVolume[] {
 }
 
 /**
- * What ends a Job early and what does not count as a retry: an eviction, and a download that may
- * work later. A download that cannot work before something is changed ends the Job at once.
+ * What ends a Job early and what does not count as a retry: an eviction, and a download or a
+ * publish that may work later. One that cannot work before something is changed ends the Job at once.
  */
-function failureRules(fetches: boolean): types.input.batch.v1.PodFailurePolicyRule[] {
-  const onExit = (action: string, values: number[]): types.input.batch.v1.PodFailurePolicyRule => ({
+function failureRules(
+  settings: Pick<TrainingSettings, "baseModel" | "publish">,
+): types.input.batch.v1.PodFailurePolicyRule[] {
+  const onExit = (
+    containerName: string,
+    action: string,
+    values: number[],
+  ): types.input.batch.v1.PodFailurePolicyRule => ({
     action,
-    onExitCodes: { containerName: NAMES.fetchContainer, operator: "In", values },
+    onExitCodes: { containerName, operator: "In", values },
   });
+  const containers = [
+    ...(isDownloaded(settings.baseModel) ? [NAMES.fetchContainer] : []),
+    ...(settings.publish === undefined ? [] : [TRAINING_CONTAINER]),
+  ];
   return [
     { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
-    ...(fetches
-      ? [
-          onExit("Ignore", [FETCH_EXIT.retry]),
-          onExit("FailJob", [FETCH_EXIT.usage, FETCH_EXIT.config]),
-        ]
-      : []),
+    ...containers.flatMap((name) => [
+      onExit(name, "Ignore", [FETCH_EXIT.retry]),
+      onExit(name, "FailJob", [FETCH_EXIT.usage, FETCH_EXIT.config]),
+    ]),
   ];
 }
 
@@ -211,7 +220,7 @@ export function trainingJobSpec(args: TrainingPodArgs): types.input.batch.v1.Job
   return {
     backoffLimit: settings.backoffLimit,
     activeDeadlineSeconds: settings.timeoutMinutes * 60,
-    podFailurePolicy: { rules: failureRules(isDownloaded(settings.baseModel)) },
+    podFailurePolicy: { rules: failureRules(settings) },
     template: trainingPod(args),
   };
 }

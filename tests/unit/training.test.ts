@@ -223,6 +223,17 @@ describe("the Job", () => {
     });
   });
 
+  test("a failed publish is told apart from failed training", () => {
+    const job = spec({ publish: { kind: "artifactory", target: "models/tuned" } });
+    expect(job.podFailurePolicy).toMatchObject({
+      rules: [
+        { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
+        { action: "Ignore", onExitCodes: { containerName: "training", values: [75] } },
+        { action: "FailJob", onExitCodes: { containerName: "training", values: [2, 78] } },
+      ],
+    });
+  });
+
   test("a hub cache is a volume of its own, and the model output is not mounted over it", () => {
     const claims = { modelOutput: "model-output-pvc", hubCache: "hub-cache-pvc" };
     const job = spec({ baseModel: REMOTE_SOURCES.artifactory }, "cpu", { claims });

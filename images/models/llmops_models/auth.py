@@ -98,12 +98,12 @@ def artifactory(env: Mapping[str, str]) -> Artifactory:
 class Google:
     """Tokens for Cloud Storage, found as google-auth does: key file, else the metadata server."""
 
-    remedy = (
-        "let the service account read the bucket (Workload Identity), or set a key that may: "
-        "pulumi config set --secret GCS_KEY …"
-    )
-
     def __init__(self, scope: str = READ_SCOPE) -> None:
+        allow = "read" if scope == READ_SCOPE else "read and write"
+        self.remedy = (
+            f"let the service account {allow} the bucket (Workload Identity), or set a key that "
+            f"may: pulumi config set --secret GCS_KEY …"
+        )
         self._scope = scope
         self._found: Any = None
         self._lock = threading.Lock()

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import logging
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from llmops_models.errors import EX_CONFIG, EX_TEMPFAIL, Failure, redact_text
+from llmops_models.fetch import cli as fetch_cli
+from llmops_models.publish import cli as publish_cli
 
 log = logging.getLogger(__name__)
 
-PUBLISH = "llmops_models.publish"
 TERMINATION_LOG = Path("/dev/termination-log")
 TERMINATION_LOG_LIMIT = 2000
 
@@ -44,30 +42,16 @@ def main(arguments: Sequence[str]) -> int:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of the command; wrong use ends the process with exit code 2."""
-    from llmops_models.fetch import cli as fetch_cli
-
     parser = argparse.ArgumentParser(prog="llmops_models", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     fetch_cli.add_arguments(commands)
-    if publish := publish_cli():
-        publish.add_arguments(commands)
+    publish_cli.add_arguments(commands)
     return parser.parse_args(arguments)
 
 
 def run(options: argparse.Namespace) -> int:
     """Hands over to the command."""
-    if options.command == "publish" and (publish := publish_cli()):
-        return int(publish.run(options))
-    from llmops_models.fetch import cli as fetch_cli
-
-    return fetch_cli.run(options)
-
-
-def publish_cli() -> Any:
-    """The module of `publish`, or None where it is not installed."""
-    if importlib.util.find_spec(PUBLISH) is None:
-        return None
-    return importlib.import_module(f"{PUBLISH}.cli")
+    return publish_cli.run(options) if options.command == "publish" else fetch_cli.run(options)
 
 
 def end(sentence: str, code: int) -> int:

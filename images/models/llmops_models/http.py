@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pycurl
 
@@ -24,6 +24,16 @@ class StopSignal(Protocol):
     """For example a threading.Event."""
 
     def is_set(self) -> bool: ...
+
+
+class Body(Protocol):
+    """What a PUT sends piece by piece; `seek` counts from its own beginning."""
+
+    size: int
+
+    def read(self, count: int) -> bytes: ...
+
+    def seek(self, place: int) -> None: ...
 
 
 SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
@@ -76,16 +86,18 @@ class Http:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Body | None = None,
         sink: Callable[[Answer], Sink] | None = None,
     ) -> Answer:
         """Sends one request and gives the answer, whatever its status.
 
+        A `body` that is not bytes is read while it is sent, from its beginning.
         `sink` is called once with the head of a 2xx answer and gives what takes its bytes, as they
         come; without it they are in `body`. Raises Retry or GiveUp where no whole answer came.
         """
         exchange = _Exchange(url, sink, self._stop)
-        handle = self._handle(method, url, headers or {}, body)
+        handle = self._handle(method, url, headers or {})
+        exchange.give_body(handle, method, body)
         handle.setopt(pycurl.HEADERFUNCTION, exchange.take_header)
         handle.setopt(pycurl.WRITEFUNCTION, exchange.take_body)
         handle.setopt(pycurl.NOPROGRESS, False)
@@ -98,9 +110,7 @@ class Http:
             handle.reset()
         return exchange.finish()
 
-    def _handle(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> pycurl.Curl:
+    def _handle(self, method: str, url: str, headers: Mapping[str, str]) -> pycurl.Curl:
         if not hasattr(self._local, "handle"):
             self._local.handle = pycurl.Curl()
         handle: pycurl.Curl = self._local.handle
@@ -129,9 +139,6 @@ class Http:
             handle.setopt(pycurl.NOBODY, True)
         elif method != "GET":
             handle.setopt(pycurl.CUSTOMREQUEST, method)
-        if body is not None:
-            handle.setopt(pycurl.POSTFIELDS, body)
-            handle.setopt(pycurl.CUSTOMREQUEST, method)
         return handle
 
 
@@ -148,6 +155,34 @@ class _Exchange:
         self._parts: list[bytes] = []
         self._size = 0
         self._error: BaseException | None = None
+
+    def give_body(self, handle: pycurl.Curl, method: str, body: bytes | Body | None) -> None:
+        if body is None:
+            return
+        if isinstance(body, bytes):
+            handle.setopt(pycurl.POSTFIELDS, body)
+        else:
+            body.seek(0)
+            handle.setopt(pycurl.UPLOAD, True)
+            handle.setopt(pycurl.INFILESIZE_LARGE, body.size)
+            handle.setopt(pycurl.READFUNCTION, self._guarded(body.read, pycurl.READFUNC_ABORT))
+            # Called where a redirect wants the bytes again.
+            handle.setopt(
+                pycurl.SEEKFUNCTION,
+                self._guarded(lambda place, _from: body.seek(place), pycurl.SEEKFUNC_FAIL),
+            )
+        handle.setopt(pycurl.CUSTOMREQUEST, method)
+
+    def _guarded(self, function: Callable[..., Any], failed: int) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            # An error must not cross libcurl's frames: it is raised again by `fault`.
+            try:
+                return function(*arguments)
+            except BaseException as error:
+                self._error = error
+                return failed
+
+        return call
 
     def take_header(self, line: bytes) -> None:
         text = line.decode("latin-1").strip()

@@ -5,36 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
-Reply = tuple[int, dict[str, str], bytes]
-Route = Callable[["Request"], Reply | None]
+from repository_handler import Reply, Request, Route, make_server
 
-
-@dataclass
-class Request:
-    """One request as it came."""
-
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-    body: bytes = b""
+__all__ = ["Fault", "Reply", "RepositoryServer", "Request", "Route"]
 
 
 @dataclass
 class Fault:
     """What goes wrong with one path, `times` times; `at` is a share of the file's length.
 
-    cut: the connection ends there. corrupt: the byte there is another one. status: that answer.
+    cut: the connection ends there, for a PUT in the middle of its body. corrupt: the byte there is
+    another one. status: that answer.
     silent: the bytes stop there, and the connection stays. longer: the file seems longer.
     """
 
@@ -59,10 +46,15 @@ class RepositoryServer:
         self.checksums = True
         self.ranges = True
         self.sent = 0
+        self.received = 0
+        # With so many bytes received it takes no more, and `held` is set; see `drop_held`.
+        self.hold_at: int | None = None
+        self.held = threading.Event()
+        self.answering = 0
         self._host = host
         self._lock = threading.Lock()
         self._released = threading.Event()
-        self._server = _server(self, host)
+        self._server = make_server(self, host)
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
@@ -91,6 +83,16 @@ class RepositoryServer:
         """Ends all silence, from now on."""
         self._released.set()
 
+    def drop_held(self) -> None:
+        """Ends the connections that are held; others are served again."""
+        self.hold_at = None
+        self._released.set()
+
+    def count(self, change: int) -> None:
+        """Counts the requests that are being answered."""
+        with self._lock:
+            self.answering += change
+
     def put_folder(self, path: str, files: dict[str, bytes]) -> None:
         """Stores files below a path; Artifactory's folder information tells of them."""
         for name, content in files.items():
@@ -112,6 +114,29 @@ class RepositoryServer:
     def use(self, fault: Fault) -> None:
         with self._lock:
             fault.times -= 1
+
+    def room(self, request: Request, length: int) -> int:
+        """How many bytes of a request's body are taken before its connection is cut."""
+        fault = self.fault(request.path, request.method, "cut") if length else None
+        if fault is None or request.method != "PUT":
+            return length
+        self.use(fault)
+        return int(fault.at * length)
+
+    def take(self, count: int) -> bool:
+        """Counts bytes of a body; whether more are taken, and not held until they are dropped."""
+        with self._lock:
+            self.received += count
+            hold = self.hold_at is not None and self.received >= self.hold_at
+        if hold:
+            self.held.set()
+            self._released.wait(30)
+        return not hold
+
+    def interrupted(self, request: Request) -> None:
+        """A PUT whose body has not come to its end; routes may keep what came."""
+        for route in self.routes:
+            route(request)
 
     def reply(self, request: Request) -> Reply:
         """Status, headers and body of an answer, faults of the connection apart."""
@@ -183,51 +208,3 @@ class RepositoryServer:
             if fault.kind == "silent":
                 self._released.wait(30)
             yield None
-
-
-def _server(owner: RepositoryServer, host: str) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            parts = urlsplit(self.path)
-            request = Request(
-                self.command,
-                unquote(parts.path),
-                parts.query,
-                {name.lower(): value for name, value in self.headers.items()},
-                self.rfile.read(int(self.headers.get("Content-Length") or 0)),
-            )
-            owner.requests.append(request)
-            reply = owner.reply(request)
-            status, headers, body = reply
-            self.send_response(status)
-            for name, value in ({"Content-Length": str(len(body))} | headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.send(request, reply)
-
-        def send(self, request: Request, reply: Reply) -> None:
-            try:
-                for piece in owner.pieces(request, reply):
-                    if piece is None:
-                        self.close_connection = True
-                        self.connection.shutdown(socket.SHUT_RDWR)
-                        return
-                    self.wfile.write(piece)
-                    owner.sent += len(piece)
-            except OSError:  # The client has gone.
-                self.close_connection = True
-
-        do_GET = do_HEAD = do_POST = do_PUT = answer
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Keeps the test's output clean."""
-
-    class Server(ThreadingHTTPServer):
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        daemon_threads = True
-        request_queue_size = 64
-
-    return Server((host, 0), Handler)

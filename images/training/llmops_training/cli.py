@@ -1,6 +1,7 @@
 """The commands of the training image.
 
-train FILE   train, merge, report; a run that is complete ends at once, an interrupted one resumes
+train FILE   train, merge, report, publish; what is complete is not done again, an interrupted run
+             resumes
 report FILE  send MLflow what it missed
 """
 
@@ -23,6 +24,7 @@ from llmops_training.process import (
     llamafactory,
     trainer_environment,
 )
+from llmops_training.publishing import PublishFailed, publish
 from llmops_training.run import TrainingRun, UsageError, load_run
 from llmops_training.tracking import Reporter
 
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     except Stopped as stop:
         log.error("%s; the next try resumes from the last checkpoint", stop)
         return stop.code
-    except TrainerFailed as failure:
+    except (TrainerFailed, PublishFailed) as failure:
         log.error("%s", failure)
         return failure.code
     return 0
@@ -58,12 +60,18 @@ def main(arguments: Sequence[str]) -> int:
 
 def train(run: TrainingRun, env: Mapping[str, str]) -> None:
     """Brings a run to its end, from wherever it stands."""
-    if completion.is_complete(run):
-        log.info("run %s is complete: %s", run.run_id, run.model_path)
-        return
-    run.output.mkdir(parents=True, exist_ok=True)
     runner = ProcessRunner()
     runner.listen()
+    if not completion.is_complete(run):
+        finish(run, runner, env)
+    log.info("run %s is complete: %s", run.run_id, run.model_path)
+    if run.publishing is not None:
+        publish(run, run.publishing, runner, env, seconds=flush_seconds(env))
+
+
+def finish(run: TrainingRun, runner: ProcessRunner, env: Mapping[str, str]) -> None:
+    """Trains, merges and reports what is left of it."""
+    run.output.mkdir(parents=True, exist_ok=True)
     child_env = trainer_environment(env)
     with contextlib.ExitStack() as stack:
         reporter: Reporter | None = None
@@ -80,7 +88,6 @@ def train(run: TrainingRun, env: Mapping[str, str]) -> None:
             reporter.finish("FINISHED", seconds=flush_seconds(env))
         runner.raise_if_stopped()
     completion.mark_complete(run)
-    log.info("run %s is complete: %s", run.run_id, run.model_path)
 
 
 def report(run: TrainingRun, env: Mapping[str, str]) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LONGEST_VALUE = 6000
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
+REJECTIONS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED")
 # One try, soon over: our own thread does the waiting and repeating.
 CLIENT_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -24,6 +25,16 @@ CLIENT_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version in MLflow's model registry: where the model lies and which run it is from."""
+
+    name: str
+    source: str
+    mlflow_run: str
+    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -45,12 +56,7 @@ class MlflowRun:
     @staticmethod
     def open(tracking: Tracking, run_id: str, name: str, known: str) -> MlflowRun:
         """Goes on with the run of this id, or starts it; `known` is MLflow's id from last time."""
-        for key, value in CLIENT_SETTINGS.items():
-            os.environ.setdefault(key, value)
-        # Imported here, by the reporting thread: it takes seconds.
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=tracking.uri)
+        client = connect(tracking.uri)
         experiment = find_or_create_experiment(client, tracking.experiment)
         found = client.search_runs([experiment], f"tags.`llmops.run_id` = '{run_id}'")
         ids = [run.info.run_id for run in found]
@@ -91,6 +97,64 @@ class MlflowRun:
     def end(self, status: str) -> None:
         """Ends the run."""
         self._client.set_terminated(self.id, status)
+
+
+def register(uri: str, version: Version) -> str:
+    """The number of the version with this source, which is created where there is none."""
+    client = connect(uri)
+    create_registered_model(client, version.name)
+    known = find_version(client, version.name, version.source)
+    if known is not None:
+        return known
+    created = client.create_model_version(
+        version.name,
+        version.source,
+        run_id=version.mlflow_run or None,
+        tags=dict(version.tags),
+        await_creation_for=0,
+    )
+    return str(created.version)
+
+
+def create_registered_model(client: MlflowClient, name: str) -> None:
+    """Makes sure that the registry knows a model."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def find_version(client: MlflowClient, name: str, source: str) -> str | None:
+    """The number of the version of a model whose source is this one."""
+    page: str | None = None
+    while True:
+        found = client.search_model_versions(f"name='{name}'", page_token=page)
+        for each in found:
+            if each.source == source:
+                return str(each.version)
+        page = found.token
+        if not page:
+            return None
+
+
+def is_rejected(error: Exception) -> bool:
+    """Whether MLflow will say the same again: wrong names, no permission."""
+    from mlflow.exceptions import MlflowException
+
+    return isinstance(error, MlflowException) and error.error_code in REJECTIONS
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client that neither waits long nor repeats."""
+    for key, value in CLIENT_SETTINGS.items():
+        os.environ.setdefault(key, value)
+    # Imported here, where it is needed: it takes seconds.
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def find_or_create_experiment(client: MlflowClient, name: str) -> str:

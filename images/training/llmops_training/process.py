@@ -25,7 +25,7 @@ class Stopped(Exception):
 
 
 class TrainerFailed(Exception):
-    """LLaMA-Factory ended with an error."""
+    """LLaMA-Factory, or what publishes its result, ended with an error."""
 
     def __init__(self, command: Sequence[str], code: int) -> None:
         super().__init__(f"`{' '.join(command)}` ended with exit code {code}: see the lines above")
@@ -80,7 +80,11 @@ def llamafactory(action: str, file: Path) -> list[str]:
     return ["llamafactory-cli", action, str(file)]
 
 
+# The tracker, that we report to ourselves, and what only publishing needs.
+NOT_FOR_THE_TRAINER = ("MLFLOW_", "ARTIFACTORY_", "GOOGLE_APPLICATION_CREDENTIALS")
+
+
 def trainer_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment of LLaMA-Factory: ours, without the tracker that we report to ourselves."""
-    kept = {key: value for key, value in env.items() if not key.startswith("MLFLOW_")}
+    """The environment of LLaMA-Factory: ours, without what is not for it."""
+    kept = {key: value for key, value in env.items() if not key.startswith(NOT_FOR_THE_TRAINER)}
     return kept | {"DISABLE_VERSION_CHECK": "1"}

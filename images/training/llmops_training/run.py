@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,15 @@ class Tracking:
 
 
 @dataclass(frozen=True)
+class Publishing:
+    """Where the finished model goes: arguments of `llmops_models publish`, and its name in MLflow's
+    registry."""
+
+    target: tuple[str, ...]
+    registered_model: str
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """One run: its file, its folder, and what is done with the result."""
 
@@ -36,6 +46,7 @@ class TrainingRun:
     merge: bool
     tags: Mapping[str, str]
     tracking: Tracking | None
+    publishing: Publishing | None = None
 
     @property
     def trains_adapter(self) -> bool:
@@ -75,4 +86,28 @@ def load_run(config_file: Path, env: Mapping[str, str]) -> TrainingRun:
         merge=env.get("LLMOPS_MERGE", "false") == "true",
         tags={"llmops.run_id": run_id} | {key: tag for key, tag in optional_tags.items() if tag},
         tracking=Tracking(uri, env.get("MLFLOW_EXPERIMENT_NAME") or "Default") if uri else None,
+        publishing=load_publishing(env),
     )
+
+
+def load_publishing(env: Mapping[str, str]) -> Publishing | None:
+    """LLMOPS_PUBLISH and LLMOPS_REGISTERED_MODEL; None where nothing is published."""
+    text = env.get("LLMOPS_PUBLISH", "")
+    if not text:
+        return None
+    try:
+        given = json.loads(text)
+        if given["kind"] == "artifactory":
+            target: tuple[str, ...] = ("artifactory", "--path", str(given["path"]))
+        elif given["kind"] == "gcs":
+            target = ("gcs", "--uri", str(given["uri"]))
+            if given.get("endpoint"):
+                target += ("--endpoint", str(given["endpoint"]))
+            if given.get("anonymous"):
+                target += ("--anonymous",)
+        else:
+            raise ValueError(f"unknown kind {given['kind']!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"LLMOPS_PUBLISH does not say where to publish: {error!r}") from error
+    name = env.get("LLMOPS_REGISTERED_MODEL") or env.get("MLFLOW_EXPERIMENT_NAME") or "Default"
+    return Publishing(target, name)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import parse_qsl, urlparse
 
 
 @dataclass
@@ -29,11 +29,14 @@ class Run:
 class TrackingServer:
     """MLflow's stand-in; `fault` is None, "error", "hang" or "lost".
 
-    "error" answers 500, "hang" does not answer, "lost" starts a run and then answers 500.
+    "error" answers 500, "hang" does not answer, "lost" starts a run and then answers 500, and
+    "version-lost" does the same with a version of a model.
     """
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
+        self.models: list[str] = []
+        self.versions: list[dict[str, Any]] = []
         self.requests = 0
         self.fault: str | None = None
         self._experiments: dict[str, str] = {}
@@ -81,8 +84,9 @@ class TrackingServer:
             return
         status, content = 500, {"error_code": "INTERNAL_ERROR", "message": "asked to fail"}
         if fault != "error":
-            reply = self.handle(request.command, urlparse(request.path).path, body)
-            if fault != "lost" or not request.path.endswith("runs/create"):
+            reply = self.handle(request.path, body)
+            lost = {"lost": "runs/create", "version-lost": "model-versions/create"}
+            if fault not in lost or not request.path.endswith(lost[fault]):
                 status, content = reply
         data = json.dumps(content).encode()
         request.send_response(status)
@@ -91,13 +95,14 @@ class TrackingServer:
         request.end_headers()
         request.wfile.write(data)
 
-    def handle(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    def handle(self, address: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        path = urlparse(address).path
         if "/mlflow-artifacts/artifacts/" in path:
             run, _, name = path.split("/artifacts/", 1)[1].partition("/artifacts/")
             self.run(run).artifacts.append(name)
             return 200, {}
         call = path.split("/mlflow/", 1)[1].replace("/", "_").replace("-", "_")
-        data = json.loads(body or b"{}")
+        data = json.loads(body or b"{}") or dict(parse_qsl(urlparse(address).query))
         return getattr(self, call)(data)  # type: ignore[no-any-return]
 
     def run(self, run_id: str) -> Run:
@@ -138,6 +143,27 @@ class TrackingServer:
         for metric in data.get("metrics", []):
             run.metrics.append((metric["key"], int(metric.get("step", 0)), float(metric["value"])))
         return 200, {}
+
+    def registered_models_create(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if "'" in data["name"]:
+            return 400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "a wrong name"}
+        if data["name"] in self.models:
+            return 400, {"error_code": "RESOURCE_ALREADY_EXISTS", "message": "is there"}
+        self.models.append(data["name"])
+        return 200, {"registered_model": {"name": data["name"]}}
+
+    def model_versions_search(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """One version a page."""
+        wanted = data["filter"].split("'")[1]
+        hits = [each for each in self.versions if each["name"] == wanted]
+        start = int(data.get("page_token", 0))
+        more = {"next_page_token": str(start + 1)} if start + 1 < len(hits) else {}
+        return 200, {"model_versions": hits[start : start + 1]} | more
+
+    def model_versions_create(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        number = sum(each["name"] == data["name"] for each in self.versions) + 1
+        self.versions.append(data | {"version": str(number)})
+        return 200, {"model_version": self.versions[-1]}
 
     def describe(self, run: Run) -> dict[str, Any]:
         info = {

@@ -48,7 +48,7 @@ def status_error(url: str, answer: Answer, remedy: str) -> Failure:
         return Mismatch(f"{where}, the file is shorter than announced")
     if answer.status in WORTH_A_RETRY:
         return Retry(where, retry_after(answer.headers.get("retry-after", "")))
-    return GiveUp(f"{where}, which this downloader does not know how to go on from")
+    return GiveUp(f"{where}, which this program does not know how to go on from")
 
 
 def retry_after(text: str) -> float | None:

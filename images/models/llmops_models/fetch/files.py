@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from llmops_models.errors import GiveUp
 from llmops_models.fetch.digest import Digest, Mismatch
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 SYNCS_AT_ONCE = 8
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 def fetch_files(
     transfer: Transfer, files: Iterable[RemoteFile], root: Path, journal: Journal
@@ -28,17 +32,24 @@ def fetch_files(
     missing = [file for file in files if file.path not in done]
     for folder in {(root / file.path).parent for file in missing}:
         folder.mkdir(parents=True, exist_ok=True)
+    work = partial(_fetch_file, transfer, root=root, journal=journal)
+    for record in at_once(transfer, work, missing):
+        done[record["path"]] = record
+    return done
+
+
+def at_once(
+    transfer: Transfer, work: Callable[[Item], Result], items: Iterable[Item]
+) -> list[Result]:
+    """The results of `work`, on several files at once; the first error stops the transfer."""
     with ThreadPoolExecutor(transfer.tuning.files_at_once, thread_name_prefix="file") as pool:
-        tasks = [pool.submit(_fetch_file, transfer, file, root, journal) for file in missing]
+        tasks = [pool.submit(work, item) for item in items]
         ended, _ = wait(tasks, return_when=FIRST_EXCEPTION)
         failed = next((task for task in ended if task.exception() is not None), None)
         if failed is not None:
             transfer.stop.set()
             pool.shutdown(cancel_futures=True)
-        for task in [failed] if failed is not None else tasks:
-            record = task.result()
-            done[record["path"]] = record
-    return done
+        return [task.result() for task in ([failed] if failed is not None else tasks)]
 
 
 def done_files(journal: Journal, root: Path) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from llmops_models.errors import Retry
 from llmops_models.fetch.stopping import Stop
@@ -21,6 +23,15 @@ class Patience:
         self._stop = stop
         self._end = time.monotonic() + tuning.retry_seconds
         self._tries = 0
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Does not count the time of a long transfer, which gets somewhere while it lasts."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._end += time.monotonic() - started
 
     def wait(self, error: Retry) -> None:
         """Waits before the next try, or raises the error where the time is up."""

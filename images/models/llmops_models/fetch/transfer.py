@@ -19,7 +19,7 @@ from llmops_models.fetch.remote import RemoteFile
 from llmops_models.fetch.stopping import Stop
 from llmops_models.fetch.tuning import Tuning
 from llmops_models.fetch.whole import WholeStream
-from llmops_models.http import Answer, Http, Sink
+from llmops_models.http import Answer, Body, Http, Sink
 
 # Progress is counted in steps of this size.
 TELL_BYTES = 128 << 10
@@ -48,12 +48,23 @@ class Transfer:
         self.stop.set()
         self._pool.shutdown(cancel_futures=True)
 
-    def ask(self, method: str, url: str, allowed: tuple[int, ...] = ()) -> Answer:
-        """A request for metadata; a status that is neither 2xx nor `allowed` is raised."""
-        patience = Patience(self.tuning, self.stop)
+    def patience(self) -> Patience:
+        """For a request that is about to be tried, or that has got somewhere."""
+        return Patience(self.tuning, self.stop)
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        allowed: tuple[int, ...] = (),
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
+        """A small request, tried again; a status that is neither 2xx nor `allowed` is raised."""
+        patience = self.patience()
         while True:
             try:
-                return self._send(method, url, allowed=allowed)
+                return self.send(method, url, headers, allowed=allowed, body=body)
             except Retry as error:
                 patience.wait(error)
 
@@ -78,7 +89,7 @@ class Transfer:
         `start` must be 0.
         """
         if not file.ranges:
-            yield from WholeStream(self._send, self.tuning, self.progress, self.stop).read(file)
+            yield from WholeStream(self.send, self.tuning, self.progress, self.stop).read(file)
             return
         chunk = self.tuning.chunk_bytes
         free: list[bytearray] = []
@@ -103,7 +114,7 @@ class Transfer:
         """Receives a range into a buffer; what came before a cut is kept."""
         view = memoryview(into)
         length = len(view)
-        patience = Patience(self.tuning, self.stop)
+        patience = self.patience()
         done = 0
 
         def open_sink(answer: Answer) -> Sink:
@@ -134,29 +145,30 @@ class Transfer:
             try:
                 span = f"bytes={start + done}-{start + length - 1}"
                 with suppress(_Enough):
-                    self._send("GET", file.url, {"Range": span}, open_sink)
+                    self.send("GET", file.url, {"Range": span}, open_sink)
                 if done < length:
                     raise Retry(f"{redact(file.url)}: the answer ended too early")
             except Mismatch:
                 raise
             except Retry as error:
                 if done - before > self.tuning.low_speed_bytes * self.tuning.low_speed_seconds:
-                    patience = Patience(self.tuning, self.stop)
+                    patience = self.patience()
                 patience.wait(error)
         return view
 
-    def _send(
+    def send(
         self,
         method: str,
         url: str,
         headers: dict[str, str] | None = None,
         sink: Callable[[Answer], Sink] | None = None,
         allowed: tuple[int, ...] = (),
+        body: bytes | Body | None = None,
     ) -> Answer:
         """One request; after a 401 a second one where the credentials could be renewed."""
         for first in (True, False):
             own = self._credentials.headers() | (headers or {})
-            answer = self._http.call(method, url, headers=own, sink=sink)
+            answer = self._http.call(method, url, headers=own, body=body, sink=sink)
             if answer.ok or answer.status in allowed:
                 return answer
             if answer.status != 401 or not first or not self._credentials.renew():

@@ -24,6 +24,8 @@ class Tuning:
     # A transfer slower than this for that long is cut and tried again.
     low_speed_bytes: int = 10 << 10
     low_speed_seconds: float = 30
+    # A server that has all bytes of an upload may think so long before it answers.
+    upload_silence_seconds: float = 300
     # How long a request is tried again without getting anywhere.
     retry_seconds: float = 300
     backoff_seconds: float = 1

@@ -19,10 +19,7 @@ FIELDS = "items(name,size,crc32c,md5Hash,generation),nextPageToken"
 
 def gcs_source(uri: str, endpoint: str, anonymous: bool) -> Source:
     """`gs://BUCKET/PREFIX`: every object below PREFIX, or PREFIX itself where it is an archive."""
-    bucket, _, prefix = uri.removeprefix("gs://").partition("/")
-    prefix = prefix.strip("/")
-    if not uri.startswith("gs://") or not bucket or not prefix:
-        raise GiveUp(f"{uri!r} is not of the form gs://BUCKET/PREFIX")
+    bucket, prefix = split_uri(uri)
     endpoint = endpoint.rstrip("/")
 
     def list_objects(transfer: Transfer) -> Listing:
@@ -36,11 +33,20 @@ def gcs_source(uri: str, endpoint: str, anonymous: bool) -> Source:
     )
 
 
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and prefix, without slashes around it. Raises GiveUp for any other text."""
+    bucket, _, prefix = uri.removeprefix("gs://").partition("/")
+    prefix = prefix.strip("/")
+    if not uri.startswith("gs://") or not bucket or not prefix:
+        raise GiveUp(f"{uri!r} is not of the form gs://BUCKET/PREFIX")
+    return bucket, prefix
+
+
 def _list(transfer: Transfer, endpoint: str, bucket: str, prefix: str) -> Listing:
     packed = archive_kind(prefix) is not None
     below = prefix if packed else f"{prefix}/"
     files: list[RemoteFile] = []
-    for item in _items(transfer, endpoint, bucket, below):
+    for item in list_items(transfer, endpoint, bucket, below):
         name = str(item["name"])
         if packed and name == prefix:
             return Listing(archive=_object(endpoint, bucket, item, name.rsplit("/", 1)[-1]))
@@ -56,9 +62,10 @@ def _list(transfer: Transfer, endpoint: str, bucket: str, prefix: str) -> Listin
     return Listing(tuple(files))
 
 
-def _items(
+def list_items(
     transfer: Transfer, endpoint: str, bucket: str, prefix: str
 ) -> Iterator[Mapping[str, Any]]:
+    """What the bucket says of every object whose name begins with `prefix`."""
     page = ""
     while True:
         query = {"prefix": prefix, "fields": FIELDS} | ({"pageToken": page} if page else {})

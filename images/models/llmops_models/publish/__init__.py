@@ -1,0 +1,1 @@
+"""Uploads a finished model to Cloud Storage or Artifactory."""
