@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -46,10 +47,18 @@ class Fault:
     method: str = "GET"
 
 
+@functools.lru_cache(maxsize=64)
+def hex_digest(algorithm: str, content: bytes) -> str:
+    """A digest; large files are asked for in many parts, and hashed once."""
+    return hashlib.new(algorithm, content).hexdigest()
+
+
 class RepositoryServer:
     """Serves `files`. `authorization` is the header that it wants, `routes` answer first."""
 
-    def __init__(self, host: str = "127.0.0.1", certificate: Path | None = None) -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", certificate: Path | None = None, port: int = 0
+    ) -> None:
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list[Fault]] = {}
         self.redirects: dict[str, str] = {}
@@ -62,7 +71,7 @@ class RepositoryServer:
         self._host = host
         self._lock = threading.Lock()
         self._released = threading.Event()
-        self._server = _server(self, host)
+        self._server = _server(self, host, port)
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
@@ -134,9 +143,10 @@ class RepositoryServer:
 
     def ranged(self, request: Request, content: bytes) -> Reply:
         """A file, or the range of it that is asked for."""
-        headers = {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
+        etag = hex_digest("md5", content)
+        headers = {"ETag": f'"{etag}"'}
         if self.checksums:
-            headers["X-Checksum-Sha256"] = hashlib.sha256(content).hexdigest()
+            headers["X-Checksum-Sha256"] = hex_digest("sha256", content)
         size = len(content)
         if fault := self.fault(request.path, request.method, "longer"):
             self.use(fault)
@@ -185,7 +195,7 @@ class RepositoryServer:
             yield None
 
 
-def _server(owner: RepositoryServer, host: str) -> ThreadingHTTPServer:
+def _server(owner: RepositoryServer, host: str, port: int) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -230,4 +240,4 @@ def _server(owner: RepositoryServer, host: str) -> ThreadingHTTPServer:
         daemon_threads = True
         request_queue_size = 64
 
-    return Server((host, 0), Handler)
+    return Server((host, port), Handler)
