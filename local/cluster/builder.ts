@@ -12,6 +12,8 @@ import type { BuilderHandle, ClusterOptions } from "./options.ts";
 import { Final, until } from "./poll.ts";
 
 const START_SECONDS = 60;
+/** How much of earlier builds is kept: about one build of the three images. */
+const BUILD_CACHE = { gc: { enabled: true, defaultKeepStorage: "12GB" } };
 /** The kernel takes no longer path for a socket. */
 const LONGEST_SOCKET = 107;
 
@@ -51,6 +53,8 @@ export async function startBuilder(options: ClusterOptions): Promise<BuilderHand
     for (const folder of [paths.run, dirname(hosts), dataDir])
       mkdirSync(folder, { recursive: true });
     writeFileSync(hosts, hostsFile(link.nodeAddress));
+    const settings = join(paths.config, "dockerd.json");
+    writeFileSync(settings, JSON.stringify({ builder: BUILD_CACHE }));
     createCgroups(options.instance);
     await startAnchor({
       file: paths.builderAnchor,
@@ -67,7 +71,7 @@ export async function startBuilder(options: ClusterOptions): Promise<BuilderHand
           "sh",
           hosts,
         ],
-        ...engineCommand(options, socket, dataDir),
+        ...engineCommand(options, { socket, dataDir, settings }),
       ],
       env,
     });
@@ -89,10 +93,13 @@ export async function stopBuilder(stateDir: string): Promise<void> {
   await killAnchor(clusterPaths(stateDir).builderAnchor);
 }
 
-function engineCommand(options: ClusterOptions, socket: string, dataDir: string): string[] {
+function engineCommand(
+  options: ClusterOptions,
+  { socket, dataDir, settings }: { socket: string; dataDir: string; settings: string },
+): string[] {
   return [
     join(options.tools.debsRoot, "usr/sbin/dockerd"),
-    ...["--host", `unix://${socket}`, "--data-root", dataDir],
+    ...["--host", `unix://${socket}`, "--data-root", dataDir, "--config-file", settings],
     ...["--exec-root", "/run/llmops/docker", "--pidfile", "/run/llmops/docker.pid"],
     ...[
       "--bridge=none",

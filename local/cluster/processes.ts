@@ -11,9 +11,19 @@ export function nodeProcesses(input: ProcessInput): NodeProcess[] {
   const debian = (path: string): string => join(input.tools.debsRoot, path);
   return [
     {
+      // What no tag names any more was replaced by a later build; nothing runs yet that could pull it.
+      name: "registry-clean-up",
+      command: [
+        debian("usr/bin/docker-registry"),
+        ...["garbage-collect", "--delete-untagged", configFile("registry.json")],
+      ],
+      after: [],
+      once: true,
+    },
+    {
       name: "registry",
       command: [debian("usr/bin/docker-registry"), "serve", configFile("registry.json")],
-      after: [],
+      after: ["registry-clean-up"],
       ready: { kind: "tcp", port: network.registryPort },
     },
     {

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 
@@ -9,6 +9,7 @@ import { buildTools } from "./parts.ts";
 import { duration } from "../progress.ts";
 import { instanceId } from "../toolchain/paths.ts";
 import { ensureTestPython } from "../toolchain/testPython.ts";
+import { ensureTestServers } from "../toolchain/testServers.ts";
 
 /** Passed and failed tests of a level. */
 export interface Counts {
@@ -130,18 +131,28 @@ async function jest(
   { checkout, scratch }: Context,
   folders: readonly string[],
   path: readonly string[] = [],
+  more: readonly string[] = [],
 ): Promise<Counts> {
   const report = join(scratch, `jest-${folders[0] ?? ""}.json`);
   const paths = folders
     .map((folder) => join("tests", folder))
     .filter((folder) => existsSync(join(checkout, folder)));
   const command = join(checkout, "node_modules", ".bin", "jest");
-  const args = ["--json", `--outputFile=${report}`, "--silent=false", ...paths];
+  const args = ["--json", `--outputFile=${report}`, "--silent=false", ...more, ...paths];
   const code = await start({ checkout, command, args, path, quiet: true });
   return reported(report, code, jestCounts);
 }
 
-/** The images' entry code in Python, and their Dockerfiles and locks. */
+/** Folders for PATH with the servers that tests start; nginx, which has more than one file, by a variable. */
+async function serverPath(checkout: string): Promise<readonly string[]> {
+  const { tools, folders } = makeContext(checkout);
+  mkdirSync(folders.logs, { recursive: true });
+  const { debsRoot, bins } = await ensureTestServers({ tools, logs: folders.logs });
+  process.env["LLMOPS_SERVERS_ROOT"] = debsRoot;
+  return [dirname(await ensureTestPython(checkout)), ...bins];
+}
+
+/** The images' entry code in Python, the downloader with real servers, and Dockerfiles and locks. */
 async function images(context: Context): Promise<Counts> {
   const { checkout, scratch } = context;
   const report = join(scratch, "pytest.xml");
@@ -149,7 +160,7 @@ async function images(context: Context): Promise<Counts> {
   const args = ["-m", "pytest", "-q", "--import-mode=importlib", `--junitxml=${report}`, "images"];
   const code = await start({ checkout, command: python, args });
   const entry = reported(report, code, junitCounts);
-  const files = await jest(context, ["images"], [dirname(python)]);
+  const files = await jest(context, ["images"], await serverPath(checkout));
   return { passed: entry.passed + files.passed, failed: entry.failed + files.failed };
 }
 
@@ -171,6 +182,7 @@ async function cluster(context: Context): Promise<Counts> {
       command: process.execPath,
       args: ["--disable-warning=ExperimentalWarning", join("local", "main.ts"), command],
     });
+  const path = await serverPath(context.checkout);
   const { debsRoot } = await buildTools(makeContext(context.checkout));
   const link = `llmops-${instanceId(context.checkout)}`;
   const before = await hostSnapshot(debsRoot);
@@ -181,7 +193,8 @@ async function cluster(context: Context): Promise<Counts> {
   };
   const up = (await self("up")) === 0;
   const aloneDuring = await unchanged();
-  const counts = up ? await jest(context, ["cluster"]) : crashed;
+  // There is one platform: its test files take turns.
+  const counts = up ? await jest(context, ["cluster"], path, ["--runInBand"]) : crashed;
   const down = (await self("down")) === 0;
   const aloneAfter = await unchanged();
   const own = [up, aloneDuring, down, aloneAfter];

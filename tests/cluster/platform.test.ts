@@ -1,6 +1,9 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../support/program";
+import * as models from "./support/models";
+import type { Outputs } from "./support/models";
+import { lesson, readNodeAddress, readOutputs } from "./support/models";
 import {
   ProgramCopy,
   STATE_FILE,
@@ -17,17 +20,6 @@ const MINUTES = 60_000;
 const SERVER = "llama-factory-inference-lumen7";
 const REPLACED_JOB = [{ op: "replace", name: "llama-factory-train" }];
 
-interface Outputs {
-  readonly endpoints: {
-    readonly mlflow: { readonly nodePort: number };
-    readonly models: Readonly<
-      Record<string, { readonly nodePort: number; readonly model: string }>
-    >;
-  };
-  readonly runId: string;
-  readonly vllmApiKey: string;
-}
-
 interface Pod {
   readonly metadata: { readonly name: string; readonly uid: string };
   readonly spec: { readonly containers: readonly { readonly image: string }[] };
@@ -37,17 +29,8 @@ interface Pod {
 let nodeAddress: string;
 let outputs: Outputs;
 
-async function readOutputs(): Promise<Outputs> {
-  const args = ["stack", "output", "--json", "--show-secrets", "--stack", "local"];
-  return JSON.parse(await run(ROOT, "pulumi", ...args)) as Outputs;
-}
-
 beforeAll(async () => {
-  const nodes = JSON.parse(await kubectl("get", "nodes", "-o", "json")) as {
-    items: { status: { addresses: { type: string; address: string }[] } }[];
-  };
-  nodeAddress =
-    nodes.items[0]?.status.addresses.find(({ type }) => type === "InternalIP")?.address ?? "";
+  nodeAddress = await readNodeAddress();
   outputs = await readOutputs();
 }, 2 * MINUTES);
 
@@ -91,36 +74,15 @@ async function runs(): Promise<readonly Run[]> {
   return (await mlflow<{ runs?: Run[] }>("runs/search", search)).runs ?? [];
 }
 
-function chat(question: string, key = outputs.vllmApiKey): Promise<Response> {
-  const model = outputs.endpoints.models["lumen7"];
-  if (model === undefined) throw new Error("the stack serves lumen7");
-  return fetch(`http://${nodeAddress}:${String(model.nodePort)}/v1/chat/completions`, {
-    method: "POST",
-    headers: { "content-type": "application/json", authorization: `Bearer ${key}` },
-    body: JSON.stringify({
-      model: model.model,
-      messages: [{ role: "user", content: question }],
-      temperature: 0,
-      max_tokens: 64,
-    }),
-  });
-}
+const chat = (question: string, key = outputs.vllmApiKey): Promise<Response> =>
+  models.chat({ nodeAddress, outputs, name: "lumen7" }, question, key);
 
-async function answer(question: string): Promise<string> {
-  const body = (await (await chat(question)).json()) as {
-    choices: { message: { content: string } }[];
-  };
-  return body.choices[0]?.message.content ?? "";
-}
+const answer = (question: string): Promise<string> =>
+  models.answer({ nodeAddress, outputs, name: "lumen7" }, question);
 
 const maxSteps = Number(
   /^max_steps: (\d+)/m.exec(readFileSync(join(ROOT, "examples/lumen7/lora.yaml"), "utf8"))?.[1],
 );
-
-const lesson = JSON.parse(readFileSync(join(ROOT, "examples/lumen7/expect.json"), "utf8")) as {
-  question: string;
-  answer_contains: string;
-};
 
 const serverPods = (): Promise<readonly Pod[]> =>
   list<Pod>("pods", "-l", "app.kubernetes.io/component=inference");

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
 from typing import Any
 
-from repository_server import Reply, RepositoryServer, Request
+from repository_server import Reply, RepositoryServer, Request, hex_digest
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 LARGE = ".safetensors"
 
 
+@functools.lru_cache(maxsize=64)
 def git_sha1(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
@@ -33,7 +35,7 @@ class Hub:
     def put(self, files: dict[str, bytes]) -> None:
         self.files = files
         for content in files.values():
-            self.content.files[f"/blobs/{hashlib.sha256(content).hexdigest()}"] = content
+            self.content.files["/blobs/" + hex_digest("sha256", content)] = content
 
     def answer(self, request: Request) -> Reply | None:
         if self.token and request.headers.get("authorization") != f"Bearer {self.token}":
@@ -75,7 +77,7 @@ class Hub:
             if blobs and self.tells:
                 entry |= {"size": len(content), "blobId": git_sha1(content)}
                 if name.endswith(LARGE):
-                    digest = hashlib.sha256(content).hexdigest()
+                    digest = hex_digest("sha256", content)
                     entry["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 134}
             listed.append(entry)
         return listed
@@ -88,7 +90,7 @@ class Hub:
         if not name.endswith(LARGE):
             status, ranged, body = self.server.ranged(request, content)
             return status, ranged | headers | {"ETag": f'"{git_sha1(content)}"'}, body
-        digest = hashlib.sha256(content).hexdigest()
+        digest = hex_digest("sha256", content)
         headers |= {"X-Linked-Size": str(len(content)), "X-Linked-Etag": f'"{digest}"'}
         place = self.content.url.replace("127.0.0.1", "localhost")
         return 302, headers | {"Location": f"{place}/blobs/{digest}?signature=hidden"}, b""

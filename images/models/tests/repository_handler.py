@@ -30,7 +30,7 @@ class Request:
     whole: bool = True
 
 
-def make_server(owner: RepositoryServer, host: str) -> ThreadingHTTPServer:
+def make_server(owner: RepositoryServer, host: str, port: int = 0) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -99,4 +99,4 @@ def make_server(owner: RepositoryServer, host: str) -> ThreadingHTTPServer:
         daemon_threads = True
         request_queue_size = 64
 
-    return Server((host, 0), Handler)
+    return Server((host, port), Handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -33,10 +34,18 @@ class Fault:
     method: str = "GET"
 
 
+@functools.lru_cache(maxsize=64)
+def hex_digest(algorithm: str, content: bytes) -> str:
+    """A digest; large files are asked for in many parts, and hashed once."""
+    return hashlib.new(algorithm, content).hexdigest()
+
+
 class RepositoryServer:
     """Serves `files`. `authorization` is the header that it wants, `routes` answer first."""
 
-    def __init__(self, host: str = "127.0.0.1", certificate: Path | None = None) -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", certificate: Path | None = None, port: int = 0
+    ) -> None:
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list[Fault]] = {}
         self.redirects: dict[str, str] = {}
@@ -54,7 +63,7 @@ class RepositoryServer:
         self._host = host
         self._lock = threading.Lock()
         self._released = threading.Event()
-        self._server = make_server(self, host)
+        self._server = make_server(self, host, port)
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
@@ -159,9 +168,10 @@ class RepositoryServer:
 
     def ranged(self, request: Request, content: bytes) -> Reply:
         """A file, or the range of it that is asked for."""
-        headers = {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
+        etag = hex_digest("md5", content)
+        headers = {"ETag": f'"{etag}"'}
         if self.checksums:
-            headers["X-Checksum-Sha256"] = hashlib.sha256(content).hexdigest()
+            headers["X-Checksum-Sha256"] = hex_digest("sha256", content)
         size = len(content)
         if fault := self.fault(request.path, request.method, "longer"):
             self.use(fault)

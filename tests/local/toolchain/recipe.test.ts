@@ -16,13 +16,15 @@ describe("recipes", () => {
     rmSync(folder, { recursive: true });
   });
 
-  test("every tool of the platform has one", () => {
+  test("every tool of the platform and of its tests has one", () => {
     expect([...readRecipes(goFolder).keys()].sort()).toEqual([
       "coredns",
+      "fake-gcs-server",
       "kubernetes",
       "pause",
       "prometheus-adapter",
       "pulumi",
+      "toxiproxy",
     ]);
   });
 
