@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,7 @@ def add_arguments(commands: Any) -> None:
     hub.add_argument("--allow", action="append", default=[], metavar="PATTERN")
 
     gcs = kinds.add_parser("gcs", help="a folder or an archive in Cloud Storage")
-    gcs.add_argument("--uri", required=True, metavar="gs://BUCKET/PREFIX")
-    gcs.add_argument("--endpoint", default="https://storage.googleapis.com", metavar="URL")
-    gcs.add_argument("--anonymous", action="store_true", help="ask without credentials")
+    add_bucket(gcs)
 
     artifactory = kinds.add_parser("artifactory", help="a folder or an archive in Artifactory")
     artifactory.add_argument("--path", required=True, metavar="PATH")
@@ -38,11 +35,16 @@ def add_arguments(commands: Any) -> None:
         kind.add_argument("--to", required=True, type=Path, metavar="FOLDER")
 
 
+def add_bucket(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say which folder of Cloud Storage, and how it is reached."""
+    parser.add_argument("--uri", required=True, metavar="gs://BUCKET/PREFIX")
+    parser.add_argument("--endpoint", default="https://storage.googleapis.com", metavar="URL")
+    parser.add_argument("--anonymous", action="store_true", help="ask without credentials")
+
+
 def run(options: argparse.Namespace) -> int:
     """Runs `fetch` to its end. Raises Retry or GiveUp."""
-    stop = Stop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+    stop = Stop.on_signals()
     fetch(find_source(options), options.to, load_tuning(os.environ), stop)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from llmops_models.fetch.sha256 import Sha256
 # The order of preference where a repository states several and no sha256.
 OTHERS = ("crc32c", "git-sha1", "sha1", "md5")
 BLOCK = 1 << 20
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Mismatch(Retry):

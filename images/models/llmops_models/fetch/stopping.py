@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 SLICE_SECONDS = 0.05
@@ -12,6 +13,14 @@ class Stop:
 
     def __init__(self) -> None:
         self._set = False
+
+    @classmethod
+    def on_signals(cls) -> Stop:
+        """A stop that SIGTERM and SIGINT set from now on."""
+        stop = cls()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: stop.set())
+        return stop
 
     def set(self) -> None:
         self._set = True

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from llmops_models.errors import GiveUp, Retry, redact
+from llmops_models.fetch.sources.artifactory import header_checks
 from llmops_models.fetch.transfer import Transfer
 from llmops_models.fetch.tree import clean_parts
 from llmops_models.http import Answer
@@ -51,7 +52,7 @@ class ArtifactoryTarget:
 
     def _has(self, url: str, file: LocalFile) -> bool:
         answer = self._transfer.ask("HEAD", url, allowed=(404,))
-        return answer.ok and same(header_checksums(answer), file)
+        return answer.ok and same(checksums(header_checks(answer.headers)), file)
 
     def _deploy(self, url: str, file: LocalFile) -> bool:
         """Whether the repository had the content, and has it here now.
@@ -96,7 +97,7 @@ class ArtifactoryTarget:
         told = stored.get("checksums") if isinstance(stored, dict) else None
         if isinstance(told, dict) and (found := checksums(told)):
             return found
-        return header_checksums(self._transfer.ask("HEAD", url))
+        return checksums(header_checks(self._transfer.ask("HEAD", url).headers))
 
 
 def checksum_headers(file: LocalFile) -> dict[str, str]:
@@ -106,12 +107,6 @@ def checksum_headers(file: LocalFile) -> dict[str, str]:
         "X-Checksum-Sha1": file.sha1,
         "Content-Type": "application/octet-stream",
     }
-
-
-def header_checksums(answer: Answer) -> dict[str, str]:
-    """Checksums in the headers of a file."""
-    names = ("sha256", "sha1")
-    return checksums({name: answer.headers.get(f"x-checksum-{name}", "") for name in names})
 
 
 def checksums(told: Mapping[str, Any]) -> dict[str, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
+from llmops_models.fetch.cli import add_bucket
 from llmops_models.fetch.progress import Progress
 from llmops_models.fetch.stopping import Stop
 from llmops_models.fetch.tuning import load_tuning
@@ -20,9 +20,7 @@ def add_arguments(commands: Any) -> None:
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
 
     gcs = kinds.add_parser("gcs", help="a folder in Cloud Storage")
-    gcs.add_argument("--uri", required=True, metavar="gs://BUCKET/PREFIX")
-    gcs.add_argument("--endpoint", default="https://storage.googleapis.com", metavar="URL")
-    gcs.add_argument("--anonymous", action="store_true", help="ask without credentials")
+    add_bucket(gcs)
 
     artifactory = kinds.add_parser("artifactory", help="a folder in Artifactory")
     artifactory.add_argument("--path", required=True, metavar="PATH")
@@ -40,9 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from llmops_models.publish.run import Finished, publish
     from llmops_models.publish.target import Target, require_run_id
 
-    stop = Stop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
+    stop = Stop.on_signals()
     tuning = load_tuning(os.environ)
     # Sent bytes count as speed, and so does nothing while a server stores what it has got.
     tuning = dataclasses.replace(tuning, low_speed_seconds=tuning.upload_silence_seconds)

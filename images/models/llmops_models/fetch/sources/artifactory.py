@@ -10,13 +10,13 @@ from urllib.parse import quote
 from llmops_models.auth import artifactory
 from llmops_models.errors import GiveUp, redact
 from llmops_models.fetch.archive import archive_kind
+from llmops_models.fetch.digest import SHA256
 from llmops_models.fetch.remote import Listing, RemoteFile, Source
 from llmops_models.fetch.transfer import Transfer
 from llmops_models.fetch.tree import clean_parts
 
 SUMS = "SHA256SUMS"
 SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def artifactory_source(path: str, sha256: str, env: Mapping[str, str]) -> Source:
@@ -59,16 +59,19 @@ def ask_file(transfer: Transfer, url: str, path: str, sha256: str = "") -> Remot
     headers = transfer.ask("HEAD", url).headers
     if "content-length" not in headers:
         raise GiveUp(f"{redact(url)}: the server does not tell the file's size")
-    checks = {
+    checks = {"sha256": sha256} if sha256 else header_checks(headers)
+    etag = headers.get("etag", headers.get("last-modified", ""))
+    ranges = headers.get("accept-ranges", "").lower() == "bytes"
+    return RemoteFile(path, url, int(headers["content-length"]), checks, etag, ranges)
+
+
+def header_checks(headers: Mapping[str, str]) -> dict[str, str]:
+    """The checksums that Artifactory's headers of a file tell, in small letters."""
+    return {
         name: value.lower()
         for name in ("sha256", "sha1", "md5")
         if (value := headers.get(f"x-checksum-{name}", ""))
     }
-    if sha256:
-        checks = {"sha256": sha256}
-    etag = headers.get("etag", headers.get("last-modified", ""))
-    ranges = headers.get("accept-ranges", "").lower() == "bytes"
-    return RemoteFile(path, url, int(headers["content-length"]), checks, etag, ranges)
 
 
 def _list_folder(transfer: Transfer, base: str, path: str) -> Listing:

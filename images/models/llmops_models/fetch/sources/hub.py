@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from llmops_models.auth import Fixed, artifactory, hub_credentials
 from llmops_models.errors import GiveUp, redact
+from llmops_models.fetch.digest import SHA256
 from llmops_models.fetch.remote import Listing, RemoteFile, Source
 from llmops_models.fetch.transfer import Transfer
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def hub_source(
