@@ -30,16 +30,26 @@ type Need = readonly [key: SecretKey, why: string];
 const command = (key: SecretKey): string =>
   `pulumi config set --secret ${key}${key === "GCS_KEY" ? " < key.json" : ""}`;
 
-function sourceNeeds(settings: Settings, { key, role, source }: UsedSource): Need[] {
+/** Secrets that a repository wants of who reads it, or writes to it. */
+function repositoryNeeds(
+  settings: Settings,
+  { key, role }: Pick<UsedSource, "key" | "role">,
+  access: { readonly kind: "artifactory" } | { readonly kind: "gcs"; readonly anonymous: boolean },
+): Need[] {
+  if (access.kind === "artifactory") return [["ARTIFACTORY_URL", `${key} is a path below it`]];
+  if (access.anonymous || hasIdentity(settings, role)) return [];
+  return [["GCS_KEY", `${key} has neither gcp.workloadIdentity.${role} nor anonymous`]];
+}
+
+function sourceNeeds(settings: Settings, used: UsedSource): Need[] {
+  const { key, source } = used;
   switch (source.kind) {
     case "huggingface":
       return source.gated ? [["HF_TOKEN", `${key}.gated is true`]] : [];
+    case "gcs":
+      return source.access === "mount" ? [] : repositoryNeeds(settings, used, source);
     case "artifactory":
-      return [["ARTIFACTORY_URL", `${key} is a path below it`]];
-    case "gcs": {
-      if (source.access === "mount" || source.anonymous || hasIdentity(settings, role)) return [];
-      return [["GCS_KEY", `${key} has neither gcp.workloadIdentity.${role} nor anonymous`]];
-    }
+      return repositoryNeeds(settings, used, source);
     case "volume":
     case "training":
       return [];
@@ -49,10 +59,7 @@ function sourceNeeds(settings: Settings, { key, role, source }: UsedSource): Nee
 function publishNeeds(settings: Settings): Need[] {
   const publish = settings.training?.publish;
   if (publish === undefined) return [];
-  const key = "training.publish";
-  if (publish.kind === "artifactory") return [["ARTIFACTORY_URL", `${key} is a path below it`]];
-  if (publish.anonymous || hasIdentity(settings, "training")) return [];
-  return [["GCS_KEY", `${key} has neither gcp.workloadIdentity.training nor anonymous`]];
+  return repositoryNeeds(settings, { key: "training.publish", role: "training" }, publish);
 }
 
 /** A user name goes with a password; a password alone is a token; each is sent to the URL. */

@@ -2,7 +2,7 @@ import type { Fault } from "./faults";
 import { removeCommand, setCommand } from "./faults";
 import type { Settings } from "./schema";
 import type { ModelSource } from "./sources";
-import { isDownloaded } from "./sources";
+import { ARCHIVE, isDownloaded } from "./sources";
 import { hasIdentity, usedSources } from "./usedSources";
 
 type Rule = (settings: Settings) => readonly Fault[];
@@ -79,8 +79,6 @@ const mountedBuckets: Rule = (settings) =>
     }
     return faults;
   });
-
-const ARCHIVE = /\.(zip|tar|tgz|tar\.gz|tar\.zst)$/i;
 
 const checksums: Rule = (settings) =>
   usedSources(settings).flatMap(({ key, source }) => {

@@ -1,6 +1,9 @@
 import { z } from "zod";
 import { bucketFolder, plainUrl, relativePath } from "./primitives";
 
+/** How the name of an archive ends. */
+export const ARCHIVE = /\.(zip|tar|tgz|tar\.gz|tar\.zst)$/i;
+
 /** How a bucket is reached, where that is not by Google's public address with an identity. */
 export const bucketAccess = {
   /** Base URL of the JSON API, such as that of a private access point. */

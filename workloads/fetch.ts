@@ -1,7 +1,7 @@
 import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
 import type { DownloadedSource } from "../config/sources";
-import { gcsKeyFile } from "./gcs";
+import { NO_KEY, gcsKeyFile } from "./gcs";
 import type { KeyFile } from "./gcs";
 import { NAMES } from "./names";
 import type { ResourceSettings, SecretNames } from "./pod";
@@ -68,16 +68,11 @@ export function fetchArguments(source: DownloadedSource): string[] {
 
 /** What the downloader proves with who it is. */
 function credentials({ source, secrets, identity }: FetchArgs): KeyFile {
-  const byReference = (keys: readonly string[]): KeyFile => ({
-    env: secretEnvs(keys, secrets),
-    mounts: [],
-    volumes: [],
-  });
   switch (source.kind) {
     case "huggingface":
-      return byReference(["HF_TOKEN"]);
+      return { ...NO_KEY, env: secretEnvs(["HF_TOKEN"], secrets) };
     case "artifactory":
-      return byReference(ARTIFACTORY_KEYS);
+      return { ...NO_KEY, env: secretEnvs(ARTIFACTORY_KEYS, secrets) };
     case "gcs":
       return gcsKeyFile(source, identity, secrets);
   }

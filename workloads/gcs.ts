@@ -17,12 +17,8 @@ export interface KeyFile {
   readonly volumes: NamedVolume[];
 }
 
-const NO_KEY: KeyFile = { env: [], mounts: [], volumes: [] };
-
-/** Whether a bucket is read or written with the service-account key of the stack. */
-function needsKey(access: { readonly anonymous: boolean }, identity: boolean): boolean {
-  return !access.anonymous && !identity;
-}
+/** What a container gets that needs to prove nothing. */
+export const NO_KEY: KeyFile = { env: [], mounts: [], volumes: [] };
 
 /** The key file for a container that uses a bucket; nothing where an identity or no one is asked. */
 export function gcsKeyFile(
@@ -31,7 +27,7 @@ export function gcsKeyFile(
   secrets: SecretNames,
 ): KeyFile {
   const secret: Input<string> | undefined = secrets["GCS_KEY"];
-  if (secret === undefined || !needsKey(access, identity)) return NO_KEY;
+  if (secret === undefined || access.anonymous || identity) return NO_KEY;
   return {
     env: plainEnv({ GOOGLE_APPLICATION_CREDENTIALS: `${KEY_FOLDER}/${KEY_FILE}` }),
     mounts: [{ name: KEY_VOLUME, mountPath: KEY_FOLDER, readOnly: true }],

@@ -1,7 +1,7 @@
 import type { PublishSettings, TrainingSettings } from "../config/training";
 import { ARTIFACTORY_KEYS } from "./fetch";
 import type { KeyFile } from "./gcs";
-import { gcsKeyFile } from "./gcs";
+import { NO_KEY, gcsKeyFile } from "./gcs";
 import type { SecretNames } from "./pod";
 import { plainEnv, secretEnvs } from "./pod";
 
@@ -23,11 +23,11 @@ export function publishPieces(
   { registeredModel, experiment }: Pick<TrainingSettings, "registeredModel" | "experiment">,
   { secrets, identity }: { readonly secrets: SecretNames; readonly identity: boolean },
 ): KeyFile {
-  if (publish === undefined) return { env: [], mounts: [], volumes: [] };
+  if (publish === undefined) return NO_KEY;
   const key =
     publish.kind === "gcs"
       ? gcsKeyFile(publish, identity, secrets)
-      : { env: secretEnvs(ARTIFACTORY_KEYS, secrets), mounts: [], volumes: [] };
+      : { ...NO_KEY, env: secretEnvs(ARTIFACTORY_KEYS, secrets) };
   const env = plainEnv({
     LLMOPS_PUBLISH: JSON.stringify(destination(publish)),
     LLMOPS_REGISTERED_MODEL: registeredModel ?? experiment,

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { ModelSource, RemoteSource } from "../config/sources";
-import { isRemote } from "../config/sources";
+import { ARCHIVE, isRemote } from "../config/sources";
 import { fingerprint } from "./fingerprint";
 
 /** Folder of the container in which `model-output-pvc` is mounted. */
@@ -54,7 +54,7 @@ export function sourceFolder(source: RemoteSource): string {
     .findLast((segment) => segment !== "");
   const slug = (name ?? "")
     .toLowerCase()
-    .replace(/\.(zip|tar|tgz|tar\.gz|tar\.zst)$/, "")
+    .replace(ARCHIVE, "")
     .replace(/[^a-z0-9]+/g, "-")
     .slice(0, MAX_SLUG)
     .replace(/^-+|-+$/g, "");

@@ -8,13 +8,22 @@ export interface ProcessRecord {
   readonly startTime: string;
 }
 
-/** Start time of a running process, or `undefined` where there is none (a zombie counts as none). */
-export function startTimeOf(pid: number): string | undefined {
+/** What the kernel says of a running process, or `undefined` where there is none (a zombie counts as none). */
+export function runningProcess(
+  pid: number,
+): { readonly session: number; readonly startTime: string } | undefined {
   const file = `/proc/${pid}/stat`;
   if (!existsSync(file)) return undefined;
   const text = readFileSync(file, "utf8");
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" ? undefined : fields[19];
+  return fields[0] === "Z"
+    ? undefined
+    : { session: Number(fields[3]), startTime: fields[19] ?? "" };
+}
+
+/** Start time of a running process, or `undefined` where there is none. */
+export function startTimeOf(pid: number): string | undefined {
+  return runningProcess(pid)?.startTime;
 }
 
 /** Remembers a process that was just started. */

@@ -13,7 +13,8 @@ import type { FaultyLink } from "../support/servers/faultyLink";
 import { startLinks } from "../support/servers/faultyLink";
 import type { Hub } from "../support/servers/hub";
 import { startHub } from "../support/servers/hub";
-import { freePort, loopback } from "../support/servers/server";
+import { freePort } from "../support/ports";
+import { loopback } from "../support/servers/server";
 
 const SECONDS = 1000;
 const MODEL = makeModel(1_000_000);

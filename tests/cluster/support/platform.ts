@@ -36,17 +36,10 @@ let environment: Promise<NodeJS.ProcessEnv> | undefined;
 
 /** The environment that `make env` gives to users, asked for once. */
 function platformEnvironment(): Promise<NodeJS.ProcessEnv> {
-  environment ??= execute("bash", ["-c", `eval "$(make -s -C '${ROOT}' env)" && env -0`]).then(
-    ({ stdout }) =>
-      Object.fromEntries(
-        stdout
-          .split("\0")
-          .filter((entry) => entry.includes("="))
-          .map((entry) => [
-            entry.slice(0, entry.indexOf("=")),
-            entry.slice(entry.indexOf("=") + 1),
-          ]),
-      ),
+  const print = `"$0" -p 'JSON.stringify(process.env)'`;
+  const words = `eval "$(make -s -C '${ROOT}' env)" && ${print}`;
+  environment ??= execute("bash", ["-c", words, process.execPath]).then(
+    ({ stdout }) => JSON.parse(stdout) as NodeJS.ProcessEnv,
   );
   return environment;
 }

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { debianEnvironment } from "../../../local/cluster/environment";
 import { until } from "../../../local/cluster/poll.ts";
-import { Background, freePort, toolsEnvironment } from "./processes";
+import { freePort } from "../../support/ports";
+import { Background, toolsEnvironment } from "./processes";
 
 /** The environment with Debian's Docker, unpacked by the project under LLMOPS_DEBS_ROOT, first on PATH. */
 function dockerEnvironment(): NodeJS.ProcessEnv {

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { readdirSync } from "node:fs";
 import { delimiter } from "node:path";
+import { runningProcess } from "../../../local/toolchain/process";
 
 /** The environment with the project's own tools first on PATH, as the Makefile sets it for the tests. */
 export function toolsEnvironment(): NodeJS.ProcessEnv {
@@ -10,35 +10,11 @@ export function toolsEnvironment(): NodeJS.ProcessEnv {
   return { ...process.env, PATH: path };
 }
 
-/** A port on the loopback address that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => {
-        if (address !== null && typeof address === "object") {
-          resolve(address.port);
-        } else {
-          reject(new Error("no port"));
-        }
-      });
-    });
-  });
-}
-
 /** The running processes of a session: what was started by the process that opened it, in whatever process group. */
 export function sessionMembers(session: number): number[] {
   return readdirSync("/proc")
     .map(Number)
-    .filter((pid) => {
-      const file = `/proc/${String(pid)}/stat`;
-      if (!(pid > 0) || !existsSync(file)) return false;
-      const text = readFileSync(file, "utf8");
-      const [state, , , of] = text.slice(text.lastIndexOf(")") + 2).split(" ");
-      return state !== "Z" && Number(of) === session;
-    });
+    .filter((pid) => pid > 0 && runningProcess(pid)?.session === session);
 }
 
 /** A process of a test, with the end of what it printed. */

@@ -1,4 +1,5 @@
-import { freePort, loopback, ServerProcess } from "./server";
+import { freePort } from "../ports";
+import { loopback, ServerProcess } from "./server";
 
 /** What happens to the bytes that a server sends: a toxic of toxiproxy, with its attributes. */
 export type Toxic =

@@ -1,8 +1,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { Final, until } from "../../../local/cluster/poll.ts";
 
@@ -89,19 +88,5 @@ function listens(host: string, port: number): Promise<boolean> {
     };
     socket.once("connect", answer(true)).once("error", answer(false));
     socket.once("timeout", answer(false));
-  });
-}
-
-/** A TCP port of this machine that nobody uses. */
-export function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
-    const server = createServer();
-    server.once("error", fail);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => {
-        done(port);
-      });
-    });
   });
 }

@@ -1,0 +1,19 @@
+import { createServer } from "node:net";
+
+/** A port on the loopback address that was free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => {
+        if (address !== null && typeof address === "object") {
+          resolve(address.port);
+        } else {
+          reject(new Error("no port"));
+        }
+      });
+    });
+  });
+}
