@@ -23,8 +23,14 @@ const REPLACED_JOB = [{ op: "replace", name: "llama-factory-train" }];
 interface Pod {
   readonly metadata: { readonly name: string; readonly uid: string };
   readonly spec: { readonly containers: readonly { readonly image: string }[] };
-  readonly status: { readonly phase: string };
+  readonly status: {
+    readonly phase: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
 }
+
+const isReady = ({ status }: Pod): boolean =>
+  status.conditions?.some((each) => each.type === "Ready" && each.status === "True") === true;
 
 let nodeAddress: string;
 let outputs: Outputs;
@@ -363,13 +369,20 @@ describe("faults, one at a time, while a new run trains", () => {
   test(
     "the vLLM pod is killed: another one takes its place and answers",
     async () => {
-      const [old] = await serverPods();
-      await kubectl("delete", "pod", old?.metadata.name ?? "", "--grace-period=0", "--force");
-      await eventually("an answer of another pod", 300, async () => {
-        const [now] = await serverPods();
-        if (now === undefined || now.metadata.uid === old?.metadata.uid) return undefined;
-        return (await answer(lesson.question)).includes(lesson.answer_contains) ? true : undefined;
+      const old = new Set((await serverPods()).map(({ metadata }) => metadata.uid));
+      await kubectl(
+        ...["delete", "pod", "-l", "app.kubernetes.io/component=inference"],
+        ...["--grace-period=0", "--force"],
+      );
+      // A killed server may answer once more while it ends: only a ready pod's answer counts.
+      await eventually("another pod, ready", 300, async () => {
+        const pods = await serverPods();
+        const fresh = pods.length > 0 && pods.every(({ metadata }) => !old.has(metadata.uid));
+        return fresh && pods.some(isReady) ? true : undefined;
       });
+      await eventually("its answer", 60, async () =>
+        (await answer(lesson.question)).includes(lesson.answer_contains) ? true : undefined,
+      );
     },
     6 * MINUTES,
   );
