@@ -9,7 +9,7 @@ import {
   rolloutSeconds,
 } from "../workloads/modelServer";
 import { NAMES, PORTS, labels, modelServerName, selectorLabels } from "../workloads/names";
-import { serviceSpec } from "../workloads/service";
+import { serviceMetadata, serviceSpec } from "../workloads/service";
 
 /** Arguments of {@link ModelServer}. */
 export interface ModelServerArgs {
@@ -53,7 +53,10 @@ export class ModelServer extends pulumi.ComponentResource {
     );
     new k8s.core.v1.Service(
       server,
-      { metadata, spec: serviceSpec(settings.service, selector, PORTS.modelServer) },
+      {
+        metadata: serviceMetadata(metadata),
+        spec: serviceSpec(settings.service, selector, PORTS.modelServer),
+      },
       { parent: this },
     );
     new k8s.autoscaling.v2.HorizontalPodAutoscaler(

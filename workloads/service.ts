@@ -6,6 +6,17 @@ export interface ServiceSettings {
   readonly nodePort?: number | undefined;
 }
 
+/**
+ * Metadata of a Service. `pulumi up` does not wait for its pods: the wait for their Deployment does, and where that is
+ * never created, waiting for a Service would take ten minutes more.
+ */
+export const serviceMetadata = (
+  metadata: types.input.meta.v1.ObjectMeta,
+): types.input.meta.v1.ObjectMeta => ({
+  ...metadata,
+  annotations: { "pulumi.com/skipAwait": "true" },
+});
+
 /** A Service in front of the pods of `selector`, on the port that they listen on. */
 export function serviceSpec(
   { type, nodePort }: ServiceSettings,

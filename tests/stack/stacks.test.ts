@@ -200,6 +200,19 @@ describe.each(STACKS)("stack %s", (stack) => {
     for (const { spec } of scaled) expect(spec).not.toHaveProperty("replicas");
   });
 
+  test("an update waits for Deployments, and never for the Services in front of them", async () => {
+    const objects = kubernetesObjects(await run) as {
+      kind: string;
+      metadata: { annotations?: Record<string, string> };
+    }[];
+    const skipped = (wanted: string): unknown[] =>
+      objects
+        .filter(({ kind }) => kind === wanted)
+        .map(({ metadata }) => metadata.annotations?.["pulumi.com/skipAwait"]);
+    expect(new Set(skipped("Service"))).toEqual(new Set(["true"]));
+    expect(new Set(skipped("Deployment"))).toEqual(new Set([undefined]));
+  });
+
   test("a model that serves the training run waits for the run", async () => {
     const { resources } = await run;
     const server = resources.find(
