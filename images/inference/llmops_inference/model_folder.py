@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json", 
 
 def find_fault(folder: Path) -> str | None:
     """One sentence that says what is wrong with a model folder and what to do, or None."""
+    if closed := unreadable(folder):
+        return f"user {os.geteuid()} may not read {closed}: chmod -R a+rX it on the volume."
     if not folder.is_dir():
         return (
             f"there is no model folder {folder}: check the model's path, that its volume is "
@@ -47,6 +50,16 @@ def find_fault(folder: Path) -> str | None:
     if not any(True for pattern in TOKENIZERS for _ in folder.glob(pattern)):
         return f"{folder} has no tokenizer (tokenizer.json): copy the tokenizer's files there too."
     return None
+
+
+def unreadable(folder: Path) -> Path | None:
+    """The first folder on the way, or file in it, that this process may not read."""
+    for step in [*reversed(folder.parents), folder]:
+        mode = os.R_OK | os.X_OK if step == folder else os.X_OK
+        if not os.access(step, mode, effective_ids=True):
+            return step if os.path.lexists(step) else None
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return next((path for path in files if not os.access(path, os.R_OK, effective_ids=True)), None)
 
 
 def indexed_files(folder: Path) -> set[str]:

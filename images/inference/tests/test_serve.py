@@ -6,9 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+
+from llmops_inference.model_folder import find_fault
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,6 +70,35 @@ def test_api_file_without_a_model_is_refused(tmp_path: Path, content: str) -> No
     code, output = call(tmp_path, "api", str(file))
     assert code == 2
     assert str(file) in output
+
+
+@contextmanager
+def as_nobody() -> Iterator[int]:
+    """Acts as a user whom the files do not belong to, where this one may do so."""
+    owner = os.geteuid()
+    if owner == 0:
+        os.seteuid(65534)
+    try:
+        yield os.geteuid()
+    finally:
+        os.seteuid(owner)
+
+
+@pytest.mark.parametrize("name", ["base", "base/lamp", "base/lamp/model.safetensors"])
+def test_what_may_not_be_read_is_named(name: str) -> None:
+    with TemporaryDirectory() as top:
+        Path(top).chmod(0o755)
+        folder, closed = Path(top, "base", "lamp"), Path(top, name)
+        folder.mkdir(parents=True)
+        for file in ("config.json", "model.safetensors", "tokenizer.json"):
+            (folder / file).write_text("{}")
+        with as_nobody():
+            assert find_fault(folder) is None
+        closed.chmod(0)
+        with as_nobody() as user:
+            fault = find_fault(folder)
+        closed.chmod(0o700)
+    assert fault == f"user {user} may not read {closed}: chmod -R a+rX it on the volume."
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
