@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import {
-  chmodSync,
   cpSync,
   existsSync,
   mkdtempSync,
@@ -98,7 +97,8 @@ beforeAll(async () => {
   taught = await ask("lumen7");
   const model = await trainedFolder();
   cpSync(model, join(MODELS_VOLUME, COPY), { recursive: true, dereference: true });
-  chmodSync(join(MODELS_VOLUME, COPY), 0o755);
+  // The trainer's files are its own; the copy is root's.
+  await run(ROOT, "chmod", "-R", "a+rX", join(MODELS_VOLUME, COPY));
   const place = nodePlace(nodeAddress);
   repositories = await startRepositories({ place, model, folder: scratch, login: LOGIN });
 }, 5 * MINUTES);
