@@ -1,0 +1,59 @@
+import { REPOSITORY_PORTS } from "./sources";
+import type { Repositories } from "./sources";
+
+/** Models that an init container downloads. */
+export const DOWNLOADED = ["hub", "bucket", "archive", "folder"] as const;
+
+/** Models of every kind of source, by the names that they get. */
+export const NAMES = ["volume", ...DOWNLOADED] as const;
+
+/** What the settings of the models depend on. */
+export interface SourceInput {
+  readonly repositories: Pick<Repositories, "hub" | "storage">;
+  /** Folder on `model-output-pvc` with a copy of the model. */
+  readonly copy: string;
+  /** SHA-256 of the archive. */
+  readonly archiveDigest: string;
+}
+
+function sources(input: SourceInput): Record<(typeof NAMES)[number], object> {
+  const { hub, storage } = input.repositories;
+  const { revision } = hub;
+  const { endpoint } = storage;
+  const uri = "gs://models/lumen7";
+  const path = "models/lumen7";
+  return {
+    volume: { kind: "volume", path: input.copy },
+    hub: { kind: "huggingface", id: "maker/lumen7", revision, endpoint: hub.endpoint },
+    bucket: { kind: "gcs", uri, access: "download", endpoint, anonymous: true },
+    archive: { kind: "artifactory", path: `${path}.tar.gz`, sha256: input.archiveDigest },
+    folder: { kind: "artifactory", path },
+  };
+}
+
+/**
+ * Entries of `models`: the same weights from every kind of source. The cache of keys and values is cut to what a few
+ * requests need (64 blocks), so that five servers fit on a machine of 24 GiB.
+ */
+export function sourceModels(input: SourceInput): readonly object[] {
+  return Object.entries(sources(input)).map(([name, source], index) => ({
+    name,
+    source,
+    options: {
+      "max-model-len": 1024,
+      "enforce-eager": true,
+      dtype: "bfloat16",
+      "num-gpu-blocks-override": 64,
+    },
+    replicas: { min: 1, max: 1 },
+    resources: { cpu: "100m", memory: "3584Mi", shm: "256Mi" },
+    cpuKvCacheGiB: 1,
+    fetchResources: { cpu: "100m", memory: "512Mi" },
+    service: { type: "NodePort", nodePort: 30801 + index },
+  }));
+}
+
+/** `network.egress` that reaches the repositories of a node and nothing else. */
+export function repositoryEgress(nodeAddress: string): readonly object[] {
+  return [{ cidr: `${nodeAddress}/32`, ports: REPOSITORY_PORTS }];
+}
