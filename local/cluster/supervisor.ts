@@ -72,8 +72,9 @@ export class Supervisor {
     for (let delay = SHORTEST_PAUSE_MS; !this.#ending; delay = longer(delay)) {
       const code = await this.#run(process);
       if (code === 0) return;
-      if (once === "tried") return this.#say(`${process.name} failed (${code})`);
-      this.#say(`${process.name} failed (${code}); again in ${delay} ms`);
+      const again = once === "needed" ? `; again in ${delay} ms` : "";
+      this.#say(`${process.name} failed (${code})${again}`);
+      if (once === "tried") return;
       await pause(delay);
     }
   }
