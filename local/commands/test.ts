@@ -160,7 +160,8 @@ async function images(context: Context): Promise<Counts> {
   const args = ["-m", "pytest", "-q", "--import-mode=importlib", `--junitxml=${report}`, "images"];
   const code = await start({ checkout, command: python, args });
   const entry = reported(report, code, junitCounts);
-  const files = await jest(context, ["images"], await serverPath(checkout));
+  // Servers get ports that are free; one file at a time, so that none takes what another was given.
+  const files = await jest(context, ["images"], await serverPath(checkout), ["--runInBand"]);
   return { passed: entry.passed + files.passed, failed: entry.failed + files.failed };
 }
 
