@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { ROOT } from "../support/program";
 import { sha256 } from "../support/servers/download";
 import type { Outputs } from "./support/models";
-import { answer, lesson, readNodeAddress, readOutputs } from "./support/models";
+import { answer, lesson, mlflow, readNodeAddress, readOutputs } from "./support/models";
 import { MODELS_VOLUME, nodePlace } from "./support/node";
 import {
   STACK_FILE,
@@ -26,7 +26,13 @@ import {
   run,
   setSecret,
 } from "./support/platform";
-import { DOWNLOADED, NAMES, repositoryEgress, sourceModels } from "./support/sourceModels";
+import {
+  DOWNLOADED,
+  NAMES,
+  PUBLISHING,
+  repositoryEgress,
+  sourceModels,
+} from "./support/sourceModels";
 import type { Repositories } from "./support/sources";
 import { startRepositories } from "./support/sources";
 
@@ -101,6 +107,13 @@ beforeAll(async () => {
   await run(ROOT, "chmod", "-R", "a+rX", join(MODELS_VOLUME, COPY));
   const place = nodePlace(nodeAddress);
   repositories = await startRepositories({ place, model, folder: scratch, login: LOGIN });
+  await setSecret("ARTIFACTORY_URL", repositories.artifactory.url);
+  await setSecret("ARTIFACTORY_USERNAME", LOGIN.user);
+  await setSecret("ARTIFACTORY_PASSWORD", LOGIN.password);
+  // Its memory is needed; the autoscaler leaves a Deployment without replicas alone.
+  await scaleTrained(0);
+  const ended = ["wait", "--for=delete", "pod", "-l", "app.kubernetes.io/instance=lumen7"];
+  await kubectl(...ended, "--timeout=3m");
 }, 5 * MINUTES);
 
 /** Leaves the stack and the volume as `make local` has made them. */
@@ -124,31 +137,42 @@ afterAll(async () => {
   }
 }, 20 * MINUTES);
 
+test("the model that was trained answers as it was taught", () => {
+  expect(taught).toContain(lesson.answer_contains);
+});
+
+test.each(["artifactory", "gcs"] as const)(
+  "the trained model is published to %s by an update that trains nothing anew",
+  async (kind) => {
+    const { publish, uri } = PUBLISHING[kind](repositories);
+    const registeredModel = `lumen7-${kind}`;
+    editStackFile((config) => {
+      const egress = repositoryEgress(nodeAddress);
+      Object.assign(config["llmops:network"] as object, { egress });
+      Object.assign(config["llmops:training"] as object, { publish, registeredModel });
+    });
+    const update = await pulumi("up", "--yes", "--skip-preview");
+    expect(update).toMatchObject({ code: 0 });
+    expect((await readOutputs()).runId).toBe(outputs.runId);
+    const { model_version } = await mlflow<{
+      model_version: { version: string; source: string; tags: { key: string; value: string }[] };
+    }>({ nodeAddress, outputs }, `model-versions/get?name=${registeredModel}&version=1`);
+    expect(model_version.source).toBe(`${uri}/${outputs.runId}`);
+    expect(model_version.tags).toContainEqual({ key: "llmops.run_id", value: outputs.runId });
+  },
+  10 * MINUTES,
+);
+
 test(
-  "one update brings a server for each kind of source",
+  "one update brings a server for each kind of source, two of them with what was published",
   async () => {
-    expect(taught).toContain(lesson.answer_contains);
     const archive = join(scratch, "files", "models", "lumen7.tar.gz");
     const archiveDigest = sha256(readFileSync(archive));
     editStackFile((config) => {
-      const added = sourceModels({ repositories, copy: COPY, archiveDigest });
+      const { runId } = outputs;
+      const added = sourceModels({ repositories, runId, copy: COPY, archiveDigest });
       (config["llmops:models"] as object[]).push(...added);
-      const egress = repositoryEgress(nodeAddress);
-      Object.assign(config["llmops:network"] as object, { egress });
     });
-    await setSecret("ARTIFACTORY_URL", repositories.artifactory.url);
-    await setSecret("ARTIFACTORY_USERNAME", LOGIN.user);
-    await setSecret("ARTIFACTORY_PASSWORD", LOGIN.password);
-    // Its memory is needed; the autoscaler leaves a Deployment without replicas alone.
-    await scaleTrained(0);
-    await kubectl(
-      "wait",
-      "--for=delete",
-      "pod",
-      "-l",
-      "app.kubernetes.io/instance=lumen7",
-      "--timeout=3m",
-    );
     const update = await pulumi("up", "--yes", "--skip-preview");
     expect(update).toMatchObject({ code: 0 });
     outputs = await readOutputs();

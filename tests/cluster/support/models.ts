@@ -72,3 +72,20 @@ export async function answer(served: ServedModel, question: string): Promise<str
   const body = JSON.parse(text) as { choices: { message: { content: string } }[] };
   return body.choices[0]?.message.content ?? "";
 }
+
+/** Asks MLflow's REST API, by POST with a body and by GET without. @throws with its words where it refuses. */
+export async function mlflow<T>(
+  { nodeAddress, outputs }: Omit<ServedModel, "name">,
+  path: string,
+  body?: object,
+): Promise<T> {
+  const url = `http://${nodeAddress}:${outputs.endpoints.mlflow.nodePort}/api/2.0/mlflow/${path}`;
+  const response = await fetch(url, {
+    method: body === undefined ? "GET" : "POST",
+    headers: { "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${text}`);
+  return JSON.parse(text) as T;
+}

@@ -4,12 +4,31 @@ import type { Repositories } from "./sources";
 /** Models that an init container downloads. */
 export const DOWNLOADED = ["hub", "bucket", "archive", "folder"] as const;
 
-/** Models of every kind of source, by the names that they get. */
+/** Models of every kind of source, by the names that they get; bucket and folder are what was published. */
 export const NAMES = ["volume", ...DOWNLOADED] as const;
+
+/** Folder of both repositories below which the trained model is published. */
+const PUBLISHED = "models/published";
+
+/** Repositories that models are published to: the settings that say so, and the address of what arrives. */
+export const PUBLISHING = {
+  artifactory: ({ artifactory }: Repositories) => ({
+    publish: { kind: "artifactory", target: PUBLISHED },
+    uri: `${artifactory.url}/${PUBLISHED}`,
+  }),
+  gcs: ({ storage }: Repositories) => ({
+    publish: { kind: "gcs", target: `gs://${PUBLISHED}`, ...access(storage) },
+    uri: `gs://${PUBLISHED}`,
+  }),
+} as const;
+
+const access = ({ endpoint }: Repositories["storage"]): object => ({ endpoint, anonymous: true });
 
 /** What the settings of the models depend on. */
 export interface SourceInput {
   readonly repositories: Pick<Repositories, "hub" | "storage">;
+  /** The run that was published. */
+  readonly runId: string;
   /** Folder on `model-output-pvc` with a copy of the model. */
   readonly copy: string;
   /** SHA-256 of the archive. */
@@ -19,15 +38,14 @@ export interface SourceInput {
 function sources(input: SourceInput): Record<(typeof NAMES)[number], object> {
   const { hub, storage } = input.repositories;
   const { revision } = hub;
-  const { endpoint } = storage;
-  const uri = "gs://models/lumen7";
-  const path = "models/lumen7";
+  const published = `${PUBLISHED}/${input.runId}`;
+  const archive = "models/lumen7.tar.gz";
   return {
     volume: { kind: "volume", path: input.copy },
     hub: { kind: "huggingface", id: "maker/lumen7", revision, endpoint: hub.endpoint },
-    bucket: { kind: "gcs", uri, access: "download", endpoint, anonymous: true },
-    archive: { kind: "artifactory", path: `${path}.tar.gz`, sha256: input.archiveDigest },
-    folder: { kind: "artifactory", path },
+    bucket: { kind: "gcs", uri: `gs://${published}`, access: "download", ...access(storage) },
+    archive: { kind: "artifactory", path: archive, sha256: input.archiveDigest },
+    folder: { kind: "artifactory", path: published },
   };
 }
 
