@@ -117,7 +117,8 @@ beforeAll(async () => {
 }, 5 * MINUTES);
 
 async function update(): Promise<void> {
-  expect(await pulumi("up", "--yes", "--skip-preview")).toMatchObject({ code: 0 });
+  const { code, text } = await pulumi("up", "--yes", "--skip-preview");
+  if (code !== 0) throw new Error(text.slice(-4000));
 }
 
 /** Leaves the stack and the volume as `make local` has made them. */
