@@ -51,7 +51,7 @@ def adapters(options: Sequence[str]) -> Iterator[str]:
 
 
 def api(file: Path, options: Sequence[str]) -> int:
-    """Runs LLaMA-Factory's server, which on SIGTERM leaves vLLM's engine processes behind."""
+    """Runs LLaMA-Factory's server, which cannot be told to end while it answers."""
     try:
         config = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError) as error:
@@ -65,7 +65,8 @@ def api(file: Path, options: Sequence[str]) -> int:
         return fail(fault)
     if shutil.which("llamafactory-cli") is None:
         return fail("llamafactory-cli is not installed in this image")
-    return Supervisor().run(["llamafactory-cli", "api", str(file), *options])
+    port = int(os.environ.get("API_PORT", "8000"))
+    return Supervisor(port).run(["llamafactory-cli", "api", str(file), *options])
 
 
 def overrides(options: Sequence[str]) -> dict[str, str]:

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
-# A server with an engine process. Both write their id to a file; what they do on SIGTERM is given.
+# A server with an engine process that ignores SIGTERM. What the server does on it is given.
 SERVER = """
 import os, pathlib, signal, subprocess, sys, time
 folder, on_stop = pathlib.Path(sys.argv[1]), sys.argv[2]
 def stopped(*_):
     (folder / "stopped").touch()
-    if on_stop == "drains":
-        time.sleep(0.5)
-        (folder / "drained").touch()
+    if on_stop == "ends":
         sys.exit(0)
 signal.signal(signal.SIGTERM, stopped)
 engine = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
@@ -38,8 +37,12 @@ while True:
 RUN = """
 import sys
 from llmops_inference.supervise import Supervisor
-sys.exit(Supervisor(shutdown_seconds=int(sys.argv[1])).run(sys.argv[2:]))
+port, shutdown_seconds, *command = sys.argv[1:]
+sys.exit(Supervisor(int(port), float(shutdown_seconds)).run(command))
 """
+
+# What it watches where no test is about clients: a port that nobody listens on.
+NO_PORT = 1
 
 
 def eventually(what: str, condition: Callable[[], bool]) -> None:
@@ -58,11 +61,13 @@ def is_running(process: int) -> bool:
         return False
 
 
-def start(folder: Path, on_stop: str, shutdown_seconds: int = 30) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, on_stop: str, shutdown_seconds: float = 30, port: int = NO_PORT
+) -> subprocess.Popen[bytes]:
     """A supervised server, once its engine runs."""
     server = [sys.executable, "-c", SERVER, str(folder), on_stop]
     supervised = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(shutdown_seconds), *server],
+        [sys.executable, "-c", RUN, str(port), str(shutdown_seconds), *server],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PACKAGE_ROOT)},
     )
     eventually("the engine runs", (folder / "engine").exists)
@@ -74,11 +79,44 @@ def engine(folder: Path) -> int:
     return int((folder / "engine").read_text())
 
 
-def test_requests_under_way_end_before_the_engine_does(tmp_path: Path) -> None:
-    supervised = start(tmp_path, "drains")
+def test_a_server_that_ends_leaves_no_engine_behind(tmp_path: Path) -> None:
+    supervised = start(tmp_path, "ends")
     supervised.send_signal(signal.SIGTERM)
     assert supervised.wait(10) == 0
-    assert (tmp_path / "drained").exists()
+    eventually("the engine has ended", lambda: not is_running(engine(tmp_path)))
+
+
+@pytest.fixture
+def client() -> Iterator[tuple[int, socket.socket]]:
+    """A port that somebody is connected to, and the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            accepted, _ = server.accept()
+            with accepted:
+                yield port, connection
+
+
+def test_the_server_is_told_only_when_nobody_is_connected(
+    tmp_path: Path, client: tuple[int, socket.socket]
+) -> None:
+    port, connection = client
+    supervised = start(tmp_path, "ends", port=port)
+    supervised.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        supervised.wait(1)
+    assert not (tmp_path / "stopped").exists()
+    connection.close()
+    assert supervised.wait(10) == 0
+    assert (tmp_path / "stopped").exists()
+
+
+def test_a_client_that_stays_is_not_waited_for_for_ever(
+    tmp_path: Path, client: tuple[int, socket.socket]
+) -> None:
+    supervised = start(tmp_path, "ends", shutdown_seconds=0.5, port=client[0])
+    supervised.send_signal(signal.SIGTERM)
+    assert supervised.wait(10) == 128 + signal.SIGKILL
     eventually("the engine has ended", lambda: not is_running(engine(tmp_path)))
 
 
