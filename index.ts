@@ -9,7 +9,7 @@ import { TrainingJob } from "./components/trainingJob";
 import { loadConfig } from "./config/load";
 import { hasIdentity } from "./config/usedSources";
 import { endpoints as endpointsOf } from "./workloads/endpoints";
-import { servedModelPath } from "./workloads/source";
+import { servesTraining } from "./workloads/modelServer";
 
 const { settings, secrets, training: files } = loadConfig(__dirname);
 const { accelerator, pullSecrets } = settings.images;
@@ -58,12 +58,12 @@ for (const model of settings.models) {
       ...modelPod,
       settings: model,
       image: images.inference,
-      modelPath: servedModelPath(model.source, training?.modelFolder),
+      trainedFolder: training?.modelFolder,
       apiKeySecret,
       identity: hasIdentity(settings, "inference"),
     },
     // A run is served only after it has succeeded, whatever the path says already.
-    { provider, dependsOn: model.source.kind === "training" && training ? [training] : [] },
+    { provider, dependsOn: servesTraining(model) && training ? [training] : [] },
   );
 }
 

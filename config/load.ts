@@ -5,15 +5,17 @@ import { caBundleFaults } from "./caBundle";
 import { readDataset, unreadable } from "./dataset";
 import type { Fault } from "./faults";
 import { faultsOf, removeCommand, renderFaults } from "./faults";
+import { modelFaults } from "./modelRules";
 import { ruleFaults } from "./rules";
 import type { Settings } from "./schema";
 import { settingsSchema } from "./schema";
 import { sourceFaults } from "./sourceRules";
 import type { SecretKey } from "./secrets";
 import { SECRET_KEYS, secretFaults } from "./secrets";
+import { servedRunFaults } from "./servedRun";
 import type { TrainingSettings } from "./training";
 import type { TrainingConfig } from "./trainingFile";
-import { parseTrainingFile, servedRunFaults } from "./trainingFile";
+import { parseTrainingFile } from "./trainingFile";
 import { unavailableFaults } from "./unavailable";
 
 /** The files of a training run, read from the project. */
@@ -99,6 +101,7 @@ export function loadConfig(root: string): StackConfig {
   const settings = parsed.data;
   const training = readTraining(root, settings, faults);
   faults.push(...unavailableFaults(settings), ...ruleFaults(settings), ...sourceFaults(settings));
+  faults.push(...modelFaults(settings));
   faults.push(...caBundleFaults(root, settings.images.caBundle));
   faults.push(...servedRunFaults(settings, training?.config ?? {}));
   faults.push(

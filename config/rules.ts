@@ -1,6 +1,7 @@
 import type { Fault } from "./faults";
 import { setCommand } from "./faults";
 import type { Settings } from "./schema";
+import { usedSources } from "./usedSources";
 
 type Rule = (settings: Settings) => readonly Fault[];
 
@@ -115,12 +116,11 @@ const flashAttention: Rule = ({ images }) =>
     : [];
 
 const trainedModels: Rule = ({ models, training }) =>
-  models.flatMap(({ source }, index) => {
+  usedSources({ models, training }).flatMap(({ key, source }) => {
     if (source.kind !== "training" || training !== undefined) return [];
-    const key = `models[${String(index)}].source.kind`;
     return [
       {
-        key,
+        key: `${key}.kind`,
         got: '"training" in a stack without training',
         allowed: "volume, or a training section",
         fix: setCommand("training.configFile", "<path of the training YAML>"),

@@ -19,14 +19,6 @@ const when = (
 /** Settings whose behaviour this version does not have. They are refused, never ignored. */
 const RULES: readonly Rule[] = [
   {
-    what: "the llamafactory server",
-    used: ({ models }) =>
-      models.flatMap(({ server }, index) =>
-        when(server === "llamafactory", `models[${String(index)}].server`, server),
-      ),
-    instead: "vllm",
-  },
-  {
     what: "training on several nodes",
     used: ({ training }) =>
       when(training !== undefined && training.nodes > 1, "training.nodes", training?.nodes),

@@ -13,7 +13,7 @@ import {
   resourceRequirements,
   secretEnvs,
 } from "./pod";
-import { modelPath } from "./source";
+import { modelPath, rootFolder } from "./source";
 
 /** Keys of the Secret that says where Artifactory is and who asks. */
 export const ARTIFACTORY_KEYS = [
@@ -33,6 +33,8 @@ const TMP_VOLUME = "fetch-tmp";
 /** What the init container is made of. */
 export interface FetchArgs {
   readonly source: DownloadedSource;
+  /** Name of the adapter that it is; undefined for a model. */
+  readonly adapter?: string;
   readonly image: Input<string>;
   readonly fetchResources: ResourceSettings;
   /** Where the volume that takes the model is mounted. */
@@ -46,8 +48,8 @@ const option = (name: string, value: string | undefined): string[] =>
   value === undefined ? [] : [name, value];
 
 /** Arguments of the downloader. They hold no secret: a process list shows them. */
-export function fetchArguments(source: DownloadedSource): string[] {
-  const to = ["--to", modelPath(source)];
+export function fetchArguments(source: DownloadedSource, adapter?: string): string[] {
+  const to = ["--to", modelPath(source, rootFolder(adapter))];
   switch (source.kind) {
     case "huggingface": {
       const { id, revision, endpoint, allowPatterns } = source;
@@ -88,10 +90,10 @@ export function fetchModel(args: FetchArgs): {
   return {
     container: {
       ...containerDefaults(),
-      name: NAMES.fetchContainer,
+      name: args.adapter === undefined ? NAMES.fetchContainer : `fetch-adapter-${args.adapter}`,
       image: args.image,
       command: [...COMMAND],
-      args: fetchArguments(args.source),
+      args: fetchArguments(args.source, args.adapter),
       env: [...plainEnv({ ...PRIVATE_ENV, ...offline }), ...env],
       resources: resourceRequirements({ ...args.fetchResources, gpu: 0 }, "cpu"),
       volumeMounts: [args.store, ...mounts, { name: TMP_VOLUME, mountPath: "/tmp" }],

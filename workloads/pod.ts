@@ -26,6 +26,7 @@ export interface PodSettings {
       readonly value?: string | undefined;
       readonly effect?: "NoSchedule" | "PreferNoSchedule" | "NoExecute" | undefined;
     }[];
+    readonly priorityClassName?: string | undefined;
   };
 }
 
@@ -35,6 +36,7 @@ export interface ResourceSettings {
   readonly cpuLimit?: string | undefined;
   readonly memory: string;
   readonly gpu?: number | undefined;
+  readonly gpuResource?: string | undefined;
 }
 
 /** Fields of a pod that satisfy Pod Security `restricted`, whatever runs in it. */
@@ -43,7 +45,7 @@ export function podDefaults(
   settings: PodSettings,
   pullSecrets: readonly string[],
 ): Omit<PodSpec, "containers"> {
-  const { nodeSelector, tolerations } = settings.placement;
+  const { nodeSelector, tolerations, priorityClassName } = settings.placement;
   return {
     // Service links would set VLLM_PORT and MLFLOW_PORT to tcp://…, which both programs read.
     enableServiceLinks: false,
@@ -61,6 +63,7 @@ export function podDefaults(
     ...(tolerations.length > 0
       ? { tolerations: tolerations.map((toleration) => definedOnly(toleration)) }
       : {}),
+    ...(priorityClassName === undefined ? {} : { priorityClassName }),
     ...(pullSecrets.length > 0 ? { imagePullSecrets: pullSecrets.map((name) => ({ name })) } : {}),
   };
 }
@@ -86,7 +89,8 @@ export function resourceRequirements(
   accelerator: keyof typeof DEFAULT_GPUS,
 ): types.input.core.v1.ResourceRequirements {
   const count = settings.gpu ?? DEFAULT_GPUS[accelerator];
-  const gpus: Record<string, string> = count > 0 ? { "nvidia.com/gpu": String(count) } : {};
+  const { gpuResource = "nvidia.com/gpu" } = settings;
+  const gpus: Record<string, string> = count > 0 ? { [gpuResource]: String(count) } : {};
   return {
     requests: { cpu: settings.cpu, memory: settings.memory, ...gpus },
     limits: {
@@ -97,9 +101,9 @@ export function resourceRequirements(
   };
 }
 
-/** A reference to a key of a Secret as an environment variable. */
-export function secretEnv(key: string, secret: Input<string>): EnvVar {
-  return { name: key, valueFrom: { secretKeyRef: { name: secret, key } } };
+/** A reference to a key of a Secret as an environment variable, called like the key by default. */
+export function secretEnv(key: string, secret: Input<string>, name = key): EnvVar {
+  return { name, valueFrom: { secretKeyRef: { name: secret, key } } };
 }
 
 /** Environment variables from a plain map, in the order given. */

@@ -1,6 +1,5 @@
 import { ruleFaults } from "../../config/rules";
 import { sourceFaults } from "../../config/sourceRules";
-import { servedRunFaults } from "../../config/trainingFile";
 import { unavailableFaults } from "../../config/unavailable";
 import { IDENTITY, settingsOf, trainingTree, validTree } from "../support/settings";
 
@@ -66,6 +65,18 @@ describe("settings that contradict each other", () => {
     ]);
   });
 
+  test("ReadWriteOnce where only an adapter is read from it", () => {
+    const models = [
+      model({
+        source: { kind: "gcs", uri: "gs://b/m", access: "mount" },
+        adapters: [{ name: "a", source: { kind: "volume", path: "a" } }],
+      }),
+    ];
+    expect(rules({ ...classVolume(), ...IDENTITY, models })).toEqual([
+      expect.objectContaining({ key: "models[0].replicas.max" }),
+    ]);
+  });
+
   test("several replicas are fine on one node, and on a shared claim", () => {
     const models = [model({ replicas: { min: 1, max: 4 } })];
     expect(rules({ models })).toEqual([]);
@@ -93,6 +104,10 @@ describe("settings that contradict each other", () => {
         key: "models[0].source.kind",
         got: '"training" in a stack without training',
       }),
+    ]);
+    const adapters = [{ name: "tuned", source: { kind: "training" } }];
+    expect(rules({ models: [model({ adapters })] })).toEqual([
+      expect.objectContaining({ key: "models[0].adapters[0].source.kind" }),
     ]);
   });
 
@@ -131,19 +146,6 @@ describe("settings that contradict each other", () => {
       }),
     ]);
   });
-
-  test("a bare adapter cannot be served", () => {
-    const tree = trainingTree();
-    const settings = settingsOf({
-      ...tree,
-      training: { ...(tree["training"] as object), merge: false },
-    });
-    expect(servedRunFaults(settings, { finetuning_type: "lora" })).toEqual([
-      expect.objectContaining({ key: "training.merge" }),
-    ]);
-    expect(servedRunFaults(settings, { finetuning_type: "full" })).toEqual([]);
-    expect(servedRunFaults(settingsOf(tree), { finetuning_type: "lora" })).toEqual([]);
-  });
 });
 
 describe("a setting whose behaviour is not there is refused, never ignored", () => {
@@ -153,7 +155,6 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
     training: { ...(trainingTree()["training"] as object), ...change },
   });
   test.each<[string, object, string]>([
-    ["llamafactory server", { models: [model({ server: "llamafactory" })] }, "models[0].server"],
     ["several nodes", training({ nodes: 2 }), "training.nodes"],
     ["gate", training({ gate: { metric: "eval_loss", max: 1 } }), "training.gate"],
     ["dcgm", training({ dcgmExporter: true }), "training.dcgmExporter"],

@@ -16,7 +16,7 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json", 
 def find_fault(folder: Path) -> str | None:
     """One sentence that says what is wrong with a model folder and what to do, or None."""
     if closed := unreadable(folder):
-        return f"user {os.geteuid()} may not read {closed}: chmod -R a+rX it on the volume."
+        return access_fault(closed)
     if not folder.is_dir():
         return (
             f"there is no model folder {folder}: check the model's path, that its volume is "
@@ -26,7 +26,7 @@ def find_fault(folder: Path) -> str | None:
         if any((folder / name).is_file() for name in ADAPTERS):
             return (
                 f"{folder} holds an adapter without its base model: serve the merged model "
-                f"(training.merge: true)."
+                f"(training.merge: true), or name it under the adapters of its base model."
             )
         return f"{folder} has no config.json: copy the whole model folder there, {found(folder)}."
     if read_object(folder / "config.json") is None:
@@ -50,6 +50,35 @@ def find_fault(folder: Path) -> str | None:
     if not any(True for pattern in TOKENIZERS for _ in folder.glob(pattern)):
         return f"{folder} has no tokenizer (tokenizer.json): copy the tokenizer's files there too."
     return None
+
+
+def find_adapter_fault(folder: Path) -> str | None:
+    """One sentence that says what is wrong with an adapter's folder and what to do, or None."""
+    if closed := unreadable(folder):
+        return access_fault(closed)
+    if not folder.is_dir():
+        return (
+            f"there is no adapter folder {folder}: check the adapter's path, that its volume is "
+            f"mounted, and that the training run or copy that fills it has ended."
+        )
+    if read_object(folder / "adapter_config.json") is None:
+        return (
+            f"{folder} has no whole adapter_config.json: copy the whole adapter folder there, "
+            f"{found(folder)}."
+        )
+    if not any(is_filled(folder / name) for name in ADAPTERS):
+        return f"{folder} has no weights ({' or '.join(ADAPTERS)}): copy the adapter again."
+    return None
+
+
+def is_filled(path: Path) -> bool:
+    """Whether a file is there and not empty."""
+    return path.is_file() and path.stat().st_size > 0
+
+
+def access_fault(closed: Path) -> str:
+    """How to open what this process may not read."""
+    return f"user {os.geteuid()} may not read {closed}: chmod -R a+rX it on the volume."
 
 
 def unreadable(folder: Path) -> Path | None:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,11 +56,21 @@ def test_hub_id_is_left_to_vllm(tmp_path: Path) -> None:
     assert call(tmp_path, "serve", "owner/model") == (0, "vllm serve owner/model\n")
 
 
-def test_becomes_llamafactory_api(tmp_path: Path, model: Path) -> None:
+def test_runs_llamafactory_api(tmp_path: Path, model: Path) -> None:
     file = tmp_path / "inference.yaml"
     file.write_text(f"model_name_or_path: {model}\n")
     expected = f"llamafactory-cli api {file} infer_backend=vllm\n"
     assert call(tmp_path, "api", str(file), "infer_backend=vllm") == (0, expected)
+
+
+def test_an_argument_counts_more_than_the_api_file(tmp_path: Path, model: Path) -> None:
+    file = tmp_path / "inference.yaml"
+    file.write_text(f"model_name_or_path: {tmp_path}/none\n")
+    assert call(tmp_path, "api", str(file), f"model_name_or_path={model}")[0] == 0
+    file.write_text("infer_backend: vllm\n")
+    code, output = call(tmp_path, "api", str(file), f"model_name_or_path={tmp_path}/none")
+    assert code == 2
+    assert f"there is no model folder {tmp_path}/none" in output
 
 
 @pytest.mark.parametrize("content", ["", "- a\n", "template: x\n", "a: [\n"])
@@ -144,7 +154,55 @@ def test_adapter_alone_is_explained(tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
     folder.mkdir()
     (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    assert "training.merge" in call(tmp_path, "serve", str(folder))[1]
+    output = call(tmp_path, "serve", str(folder))[1]
+    assert "training.merge" in output
+    assert "adapters" in output
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """A folder with all that vLLM asks of an adapter."""
+    folder = tmp_path / "tuned"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def test_adapters_are_served_beside_their_model(tmp_path: Path, model: Path, adapter: Path) -> None:
+    modules = ["--lora-modules", f"a={adapter}", f"b={adapter}", "--seed", "1"]
+    expected = f"vllm serve {model} {' '.join(modules)}\n"
+    assert call(tmp_path, "serve", str(model), *modules) == (0, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda folder: (folder / "adapter_config.json").unlink(), "no whole adapter_config.json"),
+        (
+            lambda folder: (folder / "adapter_config.json").write_text("{"),
+            "no whole adapter_config.json",
+        ),
+        (lambda folder: (folder / "adapter_model.safetensors").unlink(), "has no weights"),
+        (
+            lambda folder: (folder / "adapter_model.safetensors").write_bytes(b""),
+            "has no weights",
+        ),
+        (lambda folder: folder.rename(folder.parent / "moved"), "there is no adapter folder"),
+    ],
+)
+def test_broken_adapter_is_named(
+    tmp_path: Path,
+    model: Path,
+    adapter: Path,
+    change: Callable[[Path], object],
+    complaint: str,
+) -> None:
+    change(adapter)
+    code, output = call(tmp_path, "serve", str(model), "--lora-modules", f"a={adapter}")
+    assert code == 2
+    assert complaint in output
+    assert str(adapter) in output
 
 
 @pytest.mark.parametrize("arguments", [(), ("serve",), ("run", "x")])
