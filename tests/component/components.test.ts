@@ -161,7 +161,7 @@ describe("Credentials", () => {
 describe("Images", () => {
   const images = (change: object = {}) => {
     const tree = { registry: "r.test/ml", baseImage: "d:1", accelerator: "cpu", ...change };
-    return children(() => new Images("images", { settings: settings({ images: tree }).images }));
+    return children(() => new Images("images", { settings: settings({ images: tree }) }));
   };
 
   test("three images, each with its own Dockerfile in one context, pushed by a pinned tag", async () => {
