@@ -4,6 +4,14 @@ import { EXTENSIONS, METADATA, answer, frontDoorRoutes, localReplies, method } f
 import type { Json, RoutedModel } from "./envoyRoutes";
 import { NAMES, PORTS } from "./names";
 
+/** Where Envoy listens; its admin interface is on the loopback address always. */
+export interface Listen {
+  readonly address: string;
+  readonly http: number;
+  readonly metrics: number;
+  readonly admin: number;
+}
+
 /** What the configuration of Envoy follows from. */
 export interface EnvoyConfigArgs {
   readonly models: readonly RoutedModel[];
@@ -11,8 +19,8 @@ export interface EnvoyConfigArgs {
   readonly maxBodyMiB: number;
   /** File with {@link apiKeyFilter}. */
   readonly apiKeyFile: string;
-  /** Ports to listen on. @default those of the pod */
-  readonly ports?: { readonly http: number; readonly metrics: number; readonly admin: number };
+  /** Where it listens. @default every address of the pod */
+  readonly listen?: Listen;
 }
 
 const API_KEY_FILTER = "api-key";
@@ -21,11 +29,12 @@ const API_KEY_TYPE = `${EXTENSIONS}.filters.http.rbac.v3.RBAC`;
 const IDLE = "900s";
 const MIB = 1024 * 1024;
 
-const DEFAULT_PORTS = {
+const POD: Listen = {
+  address: "0.0.0.0",
   http: PORTS.frontDoor,
   metrics: PORTS.frontDoorMetrics,
   admin: PORTS.frontDoorAdmin,
-} as const;
+};
 
 /** One line a request, with neither bodies nor headers that clients chose. */
 const ACCESS_LOG: Json = {
@@ -88,11 +97,11 @@ function checkKey(path: string): Json {
   };
 }
 
-function listener(name: string, port: number, manager: Json, limit: Json = {}): Json {
+function listener(name: string, socket: Json, manager: Json, limits: Json): Json {
   return {
     name,
-    address: { socket_address: { address: "0.0.0.0", port_value: port } },
-    ...limit,
+    address: { socket_address: socket },
+    ...limits,
     filter_chains: [
       {
         filters: [
@@ -110,7 +119,7 @@ function listener(name: string, port: number, manager: Json, limit: Json = {}): 
   };
 }
 
-function frontListener({ models, maxBodyMiB, apiKeyFile }: EnvoyConfigArgs, port: number): Json {
+function frontListener({ models, maxBodyMiB, apiKeyFile }: EnvoyConfigArgs, socket: Json): Json {
   const manager = {
     access_log: [ACCESS_LOG],
     use_remote_address: true,
@@ -127,34 +136,31 @@ function frontListener({ models, maxBodyMiB, apiKeyFile }: EnvoyConfigArgs, port
     },
     http_filters: [checkKey(apiKeyFile), READ_MODEL, ROUTER],
   };
-  return listener("front-door", port, manager, {
+  return listener("front-door", socket, manager, {
     per_connection_buffer_limit_bytes: maxBodyMiB * MIB,
   });
 }
 
 /** Health and metrics only; the rest of the admin interface stays on the loopback address. */
-function metricsListener(port: number): Json {
+function metricsListener(socket: Json): Json {
   const admin = (path: string, prefix: string): Json => ({
     match: { path, headers: [method("GET")] },
     route: { cluster: "admin", prefix_rewrite: prefix },
   });
-  return listener("metrics", port, {
+  const routes = [
+    admin("/ready", "/ready"),
+    admin("/metrics", "/stats/prometheus"),
+    answer({ path: "/live", headers: [method("GET")] }, 200, {}),
+  ];
+  const manager = {
     route_config: {
       name: "metrics",
-      virtual_hosts: [
-        {
-          name: "all",
-          domains: ["*"],
-          routes: [
-            admin("/ready", "/ready"),
-            admin("/metrics", "/stats/prometheus"),
-            answer({ path: "/live", headers: [method("GET")] }, 200, {}),
-          ],
-        },
-      ],
+      virtual_hosts: [{ name: "all", domains: ["*"], routes }],
     },
     http_filters: [ROUTER],
-  });
+  };
+  // Probes get through however many clients there are.
+  return listener("metrics", socket, manager, { ignore_global_conn_limit: true });
 }
 
 const CONNECTIONS: Json = {
@@ -167,14 +173,15 @@ const CONNECTIONS: Json = {
 
 /** Envoy's static configuration as YAML. It holds no secret. */
 export function envoyConfig(args: EnvoyConfigArgs): string {
-  const ports = args.ports ?? DEFAULT_PORTS;
+  const { address, http, metrics, admin } = args.listen ?? POD;
+  const socket = (port: number): Json => ({ address, port_value: port });
   return stringify({
     node: { id: NAMES.frontDoor, cluster: NAMES.frontDoor },
-    admin: { address: { socket_address: { address: "127.0.0.1", port_value: ports.admin } } },
+    admin: { address: { socket_address: { address: "127.0.0.1", port_value: admin } } },
     overload_manager: { resource_monitors: [CONNECTIONS] },
     static_resources: {
-      listeners: [frontListener(args, ports.http), metricsListener(ports.metrics)],
-      clusters: [...args.models.map(modelCluster), adminCluster(ports.admin)],
+      listeners: [frontListener(args, socket(http)), metricsListener(socket(metrics))],
+      clusters: [...args.models.map(modelCluster), adminCluster(admin)],
     },
   });
 }

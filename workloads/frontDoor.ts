@@ -20,6 +20,14 @@ const DRAIN_SECONDS = 600;
 /** Seconds for Envoy to end after that. */
 const END_SECONDS = 15;
 
+/** Options of Envoy: two threads, and a log that is written once a second. */
+export const ENVOY_OPTIONS = [
+  "--disable-hot-restart",
+  ...["--concurrency", "2"],
+  ...["--log-level", "warn"],
+  ...["--file-flush-interval-msec", "1000"],
+] as const;
+
 /** Labels that select the pods of the front door. */
 export const FRONT_DOOR_SELECTOR = selectorLabels("front-door", NAMES.frontDoor);
 
@@ -72,10 +80,7 @@ function container(args: FrontDoorPodArgs): types.input.core.v1.Container {
     },
     name: "envoy",
     image: args.image,
-    args: [
-      ...["--config-path", `${CONFIG_FOLDER}/${CONFIG_FILE}`],
-      ...["--disable-hot-restart", "--concurrency", "2", "--log-level", "warn"],
-    ],
+    args: ["--config-path", `${CONFIG_FOLDER}/${CONFIG_FILE}`, ...ENVOY_OPTIONS],
     ports: [
       { name: "http", containerPort: PORTS.frontDoor },
       { name: "metrics", containerPort: PORTS.frontDoorMetrics },
