@@ -175,7 +175,7 @@ const CONNECTIONS: Json = {
 export function envoyConfig(args: EnvoyConfigArgs): string {
   const { address, http, metrics, admin } = args.listen ?? POD;
   const socket = (port: number): Json => ({ address, port_value: port });
-  return stringify({
+  const config = {
     node: { id: NAMES.frontDoor, cluster: NAMES.frontDoor },
     admin: { address: { socket_address: { address: "127.0.0.1", port_value: admin } } },
     overload_manager: { resource_monitors: [CONNECTIONS] },
@@ -183,7 +183,8 @@ export function envoyConfig(args: EnvoyConfigArgs): string {
       listeners: [frontListener(args, socket(http)), metricsListener(socket(metrics))],
       clusters: [...args.models.map(modelCluster), adminCluster(admin)],
     },
-  });
+  };
+  return stringify(config, { lineWidth: 0 });
 }
 
 /** The part of the configuration that holds the API key, as JSON; the file's name must end with `.json`. */
