@@ -1,5 +1,4 @@
 import { z } from "zod";
-import type { ModelSettings } from "./models";
 import { dnsLabel, placement, quantity, service } from "./primitives";
 
 const ingress = z.strictObject({
@@ -46,11 +45,3 @@ export const frontDoorSchema = z
 
 /** The front door's part of the settings. */
 export type FrontDoorSettings = z.infer<typeof frontDoorSchema>;
-
-/** Values of `model` in requests that a model answers to. */
-export function servedNames({
-  name,
-  servedName,
-}: Pick<ModelSettings, "name" | "servedName">): string[] {
-  return [servedName ?? name];
-}

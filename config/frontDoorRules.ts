@@ -1,6 +1,6 @@
 import type { Fault } from "./faults";
 import { setCommand } from "./faults";
-import { servedNames } from "./frontDoor";
+import { servedNames } from "./models";
 import type { Settings } from "./schema";
 
 type FrontDoor = Pick<Settings, "frontDoor" | "models">;

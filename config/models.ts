@@ -51,3 +51,11 @@ export const modelSchema = z.strictObject({
 });
 
 export type ModelSettings = z.infer<typeof modelSchema>;
+
+/** Every `model` that a server answers to. */
+export function servedNames({
+  name,
+  servedName,
+}: Pick<ModelSettings, "name" | "servedName">): readonly [string, ...string[]] {
+  return [servedName ?? name];
+}

@@ -1,7 +1,7 @@
 import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
 import type { FrontDoorSettings } from "../config/frontDoor";
-import { servedNames } from "../config/frontDoor";
+import { servedNames } from "../config/models";
 import type { Settings } from "../config/schema";
 import { envoyConfig } from "./envoyConfig";
 import { NAMES, PORTS, labels, modelPodsName, selectorLabels } from "./names";

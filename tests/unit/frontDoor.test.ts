@@ -1,5 +1,5 @@
 import { parse } from "yaml";
-import { servedNames } from "../../config/frontDoor";
+import { servedNames } from "../../config/models";
 import { ruleFaults } from "../../config/rules";
 import { settingsSchema } from "../../config/schema";
 import { endpoints } from "../../workloads/endpoints";
