@@ -1,5 +1,6 @@
 import * as k8s from "@pulumi/kubernetes";
 import { Credentials } from "./components/credentials";
+import { FrontDoor } from "./components/frontDoor";
 import { Images } from "./components/images";
 import { Mlflow } from "./components/mlflow";
 import { ModelServer } from "./components/modelServer";
@@ -15,7 +16,7 @@ const { settings, secrets, training: files } = loadConfig(__dirname);
 const { accelerator, pullSecrets } = settings.images;
 
 const provider = new k8s.Provider("cluster", settings.cluster);
-const images = new Images("images", { settings: settings.images });
+const images = new Images("images", { settings });
 
 const { namespace } = new PlatformNamespace("llmops", settings, { provider });
 const storage = new ModelStorage(
@@ -25,7 +26,7 @@ const storage = new ModelStorage(
 );
 const credentials = new Credentials("credentials", { namespace, secrets }, { provider });
 
-const { names: secretNames, apiKeySecret } = credentials;
+const { names: secretNames, apiKeySecret, apiKey } = credentials;
 const pod = { namespace, accelerator, pullSecrets };
 const claims = { modelOutput: storage.modelOutput, hubCache: storage.hubCache };
 const modelPod = { ...pod, claims, secrets: secretNames };
@@ -67,7 +68,11 @@ for (const model of settings.models) {
   );
 }
 
+if (images.frontDoor !== undefined) {
+  new FrontDoor("front-door", { ...pod, settings, image: images.frontDoor, apiKey }, { provider });
+}
+
 export const endpoints = endpointsOf(settings);
 export const models = settings.models.map(({ name }) => name);
 export const runId = training?.runId;
-export const vllmApiKey = credentials.apiKey;
+export const vllmApiKey = apiKey;

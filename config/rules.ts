@@ -1,5 +1,6 @@
 import type { Fault } from "./faults";
 import { setCommand } from "./faults";
+import { frontDoorFaults } from "./frontDoorRules";
 import type { Settings } from "./schema";
 import { usedSources } from "./usedSources";
 
@@ -21,9 +22,10 @@ const uniqueModelNames: Rule = ({ models }) =>
         ];
   });
 
-const uniqueNodePorts: Rule = ({ models, mlflow }) => {
+const uniqueNodePorts: Rule = ({ models, mlflow, frontDoor }) => {
   const ports = [
     { key: "mlflow.service", service: mlflow.service },
+    { key: "frontDoor.service", service: frontDoor.service },
     ...models.map(({ service }, index) => ({ key: `models[${String(index)}].service`, service })),
   ];
   return ports.flatMap(({ key, service }, index) => {
@@ -175,6 +177,7 @@ const RULES: readonly Rule[] = [
   trainedModels,
   claims,
   hostPaths,
+  frontDoorFaults,
 ];
 
 /** Faults that only several settings together show. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { frontDoorSchema } from "./frontDoor";
 import { gcpSchema } from "./gcp";
 import { imagesSchema } from "./images";
 import { modelSchema } from "./models";
@@ -70,6 +71,8 @@ export const settingsSchema = z.strictObject({
   training: trainingSchema.optional(),
   models: z.array(modelSchema).min(1, { error: "at least one model" }),
   mlflow: mlflowSchema,
+  /** One OpenAI-compatible address for all models: docs/front-door.md. */
+  frontDoor: frontDoorSchema,
   network: networkSchema,
   /** LLaMA Board, the web interface of LLaMA-Factory. */
   board: z.strictObject({ enabled: z.boolean().default(false) }).prefault({}),

@@ -30,5 +30,6 @@ lock --no-deps training/flash-attn.in -o training/flash-attn.lock
 lock base/uv.in -o base/uv.lock
 lock base/build.in -o base/build.lock
 lock mlflow/mlflow.in -o mlflow/mlflow.lock
+lock front-door/front-door.in -o front-door/front-door.lock
 lock models/models.in -o models/models.lock
 lock requirements-dev.in -o requirements-dev.lock

@@ -49,7 +49,8 @@ export function serviceAccountAnnotations(
   role: Role,
   { gcp }: Pick<Settings, "gcp">,
 ): Record<string, string> {
-  const account = role === "mlflow" ? undefined : gcp?.workloadIdentity[role];
+  const account =
+    role === "training" || role === "inference" ? gcp?.workloadIdentity[role] : undefined;
   return account === undefined ? {} : { "iam.gke.io/gcp-service-account": account };
 }
 

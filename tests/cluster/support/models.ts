@@ -7,6 +7,7 @@ import { kubectl, run } from "./platform";
 export interface Outputs {
   readonly endpoints: {
     readonly mlflow: { readonly nodePort: number };
+    readonly frontDoor?: { readonly nodePort: number };
     readonly models: Readonly<
       Record<string, { readonly nodePort: number; readonly model: string }>
     >;
