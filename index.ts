@@ -47,6 +47,7 @@ const training =
       dataClaim: storage.trainingData,
       trackingUri: mlflow.trackingUri,
       identity: hasIdentity(settings, "training"),
+      dcgmExporter: settings.images.dcgmExporter,
     },
     { provider },
   );

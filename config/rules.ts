@@ -114,6 +114,30 @@ const flashAttention: Rule = ({ images }) =>
       ]
     : [];
 
+const dcgmExporter: Rule = ({ images, training }) => {
+  if (training?.dcgmExporter !== true) return [];
+  if (images.accelerator === "cpu") {
+    return [
+      {
+        key: "training.dcgmExporter",
+        got: "true with images.accelerator cpu",
+        allowed: "false: there is no GPU to watch",
+        fix: setCommand("training.dcgmExporter", "false"),
+      },
+    ];
+  }
+  return images.dcgmExporter === undefined
+    ? [
+        {
+          key: "images.dcgmExporter",
+          got: "nothing, with training.dcgmExporter true",
+          allowed: "the image of NVIDIA's dcgm-exporter, pinned by digest",
+          fix: setCommand("images.dcgmExporter", "<name>@sha256:<digest>"),
+        },
+      ]
+    : [];
+};
+
 const trainedModels: Rule = ({ models, training }) =>
   models.flatMap(({ source }, index) => {
     if (source.kind !== "training" || training !== undefined) return [];
@@ -172,6 +196,7 @@ const RULES: readonly Rule[] = [
   replicaBounds,
   gpus,
   flashAttention,
+  dcgmExporter,
   trainedModels,
   claims,
   hostPaths,

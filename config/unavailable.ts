@@ -37,11 +37,6 @@ const RULES: readonly Rule[] = [
     used: ({ training }) => when(training?.gate !== undefined, "training.gate", training?.gate),
   },
   {
-    what: "the dcgm-exporter sidecar",
-    used: ({ training }) => when(training?.dcgmExporter === true, "training.dcgmExporter", true),
-    instead: "false",
-  },
-  {
     what: "MLflow on a database server",
     used: ({ mlflow }) =>
       when(mlflow.backend.kind !== "sqlite", "mlflow.backend.kind", mlflow.backend.kind),

@@ -17,7 +17,7 @@ export const NAMES = {
 } as const;
 
 /** Ports that the containers listen on. */
-export const PORTS = { modelServer: 8000, mlflow: 5000 } as const;
+export const PORTS = { modelServer: 8000, mlflow: 5000, dcgmExporter: 9400 } as const;
 
 /** Name of a model's Deployment and Service. */
 export function modelServerName(model: string): string {

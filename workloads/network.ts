@@ -17,6 +17,19 @@ const tcp = (port: number): types.input.networking.v1.NetworkPolicyPort[] => [
   { protocol: "TCP", port },
 ];
 
+/** Prometheus may scrape the dcgm-exporter of the training pods. */
+function gpuMetricsPolicy({ training, network }: EgressSettings): Record<string, PolicySpec> {
+  if (training?.dcgmExporter !== true) return {};
+  const from = [namespace(network.monitoringNamespace)];
+  return {
+    training: {
+      podSelector: role("training"),
+      policyTypes: ["Ingress"],
+      ingress: [{ from, ports: tcp(PORTS.dcgmExporter) }],
+    },
+  };
+}
+
 /**
  * The NetworkPolicies of the namespace by name: nothing gets in or out but what is named here.
  * Traffic from the node itself (probes, NodePort) is outside of what policies govern.
@@ -68,6 +81,7 @@ export function networkPolicies(settings: EgressSettings): Record<string, Policy
       policyTypes: ["Ingress"],
       ingress: [{ from: [monitoring, ...clients], ports: tcp(PORTS.modelServer) }],
     },
+    ...gpuMetricsPolicy(settings),
     ...egressPolicies(settings),
   };
 }

@@ -4,6 +4,8 @@ import { servedRunFaults } from "../../config/trainingFile";
 import { unavailableFaults } from "../../config/unavailable";
 import { IDENTITY, settingsOf, trainingTree, validTree } from "../support/settings";
 
+const DCGM_IMAGE = `registry.test/dcgm-exporter@sha256:${"d".repeat(64)}`;
+
 const model = (change: object = {}) => ({
   name: "base",
   source: { kind: "volume", path: "m" },
@@ -87,6 +89,41 @@ describe("settings that contradict each other", () => {
     expect(rules({ images })).toEqual([expect.objectContaining({ key: "images.flashAttention" })]);
   });
 
+  test.each<[string, string, string | undefined, object[]]>([
+    [
+      "on a CPU",
+      "cpu",
+      DCGM_IMAGE,
+      [
+        {
+          key: "training.dcgmExporter",
+          got: "true with images.accelerator cpu",
+          allowed: "false: there is no GPU to watch",
+          fix: "pulumi config set --path 'llmops:training.dcgmExporter' 'false'",
+        },
+      ],
+    ],
+    [
+      "without its image",
+      "cuda",
+      undefined,
+      [
+        {
+          key: "images.dcgmExporter",
+          got: "nothing, with training.dcgmExporter true",
+          allowed: "the image of NVIDIA's dcgm-exporter, pinned by digest",
+          fix: "pulumi config set --path 'llmops:images.dcgmExporter' '<name>@sha256:<digest>'",
+        },
+      ],
+    ],
+    ["with both", "cuda", DCGM_IMAGE, []],
+  ])("dcgm-exporter %s", (_, accelerator, dcgmExporter, faults) => {
+    const tree = trainingTree();
+    const images = { accelerator, registry: "r", baseImage: "d:1", dcgmExporter };
+    const training = { ...(tree["training"] as object), dcgmExporter: true };
+    expect(rules({ images, training }, tree)).toEqual(faults);
+  });
+
   test("a trained model without training", () => {
     expect(rules({ models: [model({ source: { kind: "training" } })] })).toEqual([
       expect.objectContaining({
@@ -156,7 +193,6 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
     ["llamafactory server", { models: [model({ server: "llamafactory" })] }, "models[0].server"],
     ["several nodes", training({ nodes: 2 }), "training.nodes"],
     ["gate", training({ gate: { metric: "eval_loss", max: 1 } }), "training.gate"],
-    ["dcgm", training({ dcgmExporter: true }), "training.dcgmExporter"],
     ["postgres", { mlflow: { backend: { kind: "postgres" } } }, "mlflow.backend.kind"],
     ["cloudsql", { mlflow: { backend: { kind: "cloudsql" } } }, "mlflow.backend.kind"],
     ["bucket", { mlflow: { artifacts: { kind: "gcs", uri: "gs://b" } } }, "mlflow.artifacts.kind"],
@@ -177,12 +213,13 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
   });
 
   test("the command sets a value that works, or removes the setting", () => {
-    const [fault] = unavailableFaults(settingsOf({ ...validTree(), board: { enabled: true } }));
+    const cluster = { context: "c", kind: "gke" };
+    const [fault] = unavailableFaults(settingsOf({ ...validTree(), cluster }));
     expect(fault).toEqual({
-      key: "board.enabled",
-      got: "true",
-      allowed: "false: this version does not have LLaMA Board yet",
-      fix: "pulumi config set --path 'llmops:board.enabled' 'false'",
+      key: "cluster.kind",
+      got: '"gke"',
+      allowed: "existing: this version does not have creating the cluster yet",
+      fix: "pulumi config set --path 'llmops:cluster.kind' 'existing'",
     });
   });
 });
