@@ -1,4 +1,5 @@
 import * as k8s from "@pulumi/kubernetes";
+import { Board } from "./components/board";
 import { Credentials } from "./components/credentials";
 import { Images } from "./components/images";
 import { Mlflow } from "./components/mlflow";
@@ -18,11 +19,8 @@ const provider = new k8s.Provider("cluster", settings.cluster);
 const images = new Images("images", { settings: settings.images });
 
 const { namespace } = new PlatformNamespace("llmops", settings, { provider });
-const storage = new ModelStorage(
-  "storage",
-  { namespace, settings: settings.storage },
-  { provider },
-);
+const volumes = { namespace, settings: settings.storage };
+const storage = new ModelStorage("storage", volumes, { provider });
 const credentials = new Credentials("credentials", { namespace, secrets }, { provider });
 
 const { names: secretNames, apiKeySecret } = credentials;
@@ -66,6 +64,11 @@ for (const model of settings.models) {
     // A run is served only after it has succeeded, whatever the path says already.
     { provider, dependsOn: model.source.kind === "training" && training ? [training] : [] },
   );
+}
+
+if (settings.board.enabled) {
+  const board = { ...pod, claims, settings: settings.board, image: images.training };
+  new Board("llama-board", { ...board, dataClaim: storage.trainingData }, { provider });
 }
 
 export const endpoints = endpointsOf(settings);

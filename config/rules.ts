@@ -20,9 +20,10 @@ const uniqueModelNames: Rule = ({ models }) =>
         ];
   });
 
-const uniqueNodePorts: Rule = ({ models, mlflow }) => {
+const uniqueNodePorts: Rule = ({ models, mlflow, board }) => {
   const ports = [
     { key: "mlflow.service", service: mlflow.service },
+    { key: "board.service", service: board.service },
     ...models.map(({ service }, index) => ({ key: `models[${String(index)}].service`, service })),
   ];
   return ports.flatMap(({ key, service }, index) => {
@@ -68,8 +69,9 @@ const replicaBounds: Rule = ({ models }) =>
         ];
   });
 
-const gpus: Rule = ({ images, models, training }) => {
+const gpus: Rule = ({ images, models, training, board }) => {
   const users = [
+    ...(board.enabled ? [{ key: "board", gpu: board.resources.gpu }] : []),
     ...(training === undefined ? [] : [{ key: "training", gpu: training.resources.gpu }]),
     ...models.map(({ resources }, index) => ({
       key: `models[${String(index)}]`,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { boardSchema } from "./board";
 import { gcpSchema } from "./gcp";
 import { imagesSchema } from "./images";
 import { modelSchema } from "./models";
@@ -71,8 +72,7 @@ export const settingsSchema = z.strictObject({
   models: z.array(modelSchema).min(1, { error: "at least one model" }),
   mlflow: mlflowSchema,
   network: networkSchema,
-  /** LLaMA Board, the web interface of LLaMA-Factory. */
-  board: z.strictObject({ enabled: z.boolean().default(false) }).prefault({}),
+  board: boardSchema,
   monitoring: z
     .strictObject({
       enabled: z.boolean().default(false),

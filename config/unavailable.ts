@@ -49,11 +49,6 @@ const RULES: readonly Rule[] = [
     instead: "volume",
   },
   {
-    what: "LLaMA Board",
-    used: ({ board }) => when(board.enabled, "board.enabled", true),
-    instead: "false",
-  },
-  {
     what: "dashboards and alerts",
     used: ({ monitoring }) => [
       ...when(monitoring.enabled, "monitoring.enabled", true),

@@ -1,4 +1,5 @@
 import type { Settings } from "../config/schema";
+import { boardUrl } from "./board";
 import { trackingUri } from "./mlflow";
 import { PORTS, modelServerName } from "./names";
 
@@ -13,16 +14,18 @@ export interface Endpoint {
 const withNodePort = (url: string, nodePort: number | undefined): Endpoint =>
   nodePort === undefined ? { url } : { url, nodePort };
 
-/** The endpoints that `pulumi up` ends with: MLflow's, and each model's by its name. */
+/** The endpoints that `pulumi up` ends with: MLflow's, LLaMA Board's, and each model's by its name. */
 export function endpoints(settings: Settings): {
   readonly mlflow: Endpoint;
+  readonly board?: Endpoint;
   readonly models: Readonly<Record<string, Endpoint & { readonly model: string }>>;
 } {
-  const { namespace, mlflow, models } = settings;
+  const { namespace, mlflow, models, board } = settings;
   const modelUrl = (name: string): string =>
     `http://${modelServerName(name)}.${namespace}.svc:${String(PORTS.modelServer)}/v1`;
   return {
     mlflow: withNodePort(trackingUri(namespace), mlflow.service.nodePort),
+    ...(board.enabled ? { board: withNodePort(boardUrl(namespace), board.service.nodePort) } : {}),
     models: Object.fromEntries(
       models.map(({ name, servedName, service }) => [
         name,

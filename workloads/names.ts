@@ -4,6 +4,7 @@ export const NAMES = {
   modelServer: "llama-factory-inference",
   autoscaler: "llama-inference-hpa",
   mlflow: "mlflow",
+  board: "llama-board",
   hubSecret: "hf-secret",
   artifactorySecret: "artifactory-secret",
   gcsSecret: "gcs-secret",
@@ -17,7 +18,7 @@ export const NAMES = {
 } as const;
 
 /** Ports that the containers listen on. */
-export const PORTS = { modelServer: 8000, mlflow: 5000, dcgmExporter: 9400 } as const;
+export const PORTS = { modelServer: 8000, mlflow: 5000, board: 7860, dcgmExporter: 9400 } as const;
 
 /** Name of a model's Deployment and Service. */
 export function modelServerName(model: string): string {
@@ -25,7 +26,7 @@ export function modelServerName(model: string): string {
 }
 
 /** The part that a pod plays. NetworkPolicies select pods by it. */
-export type Role = "training" | "inference" | "mlflow";
+export type Role = "training" | "inference" | "mlflow" | "board";
 
 /** Name of the service account that a role's pods run as. */
 export function serviceAccountName(role: Role): string {

@@ -1,4 +1,5 @@
 import type { types } from "@pulumi/kubernetes";
+import type { Settings } from "../config/schema";
 import type { EgressSettings } from "./egress";
 import { egressPolicies } from "./egress";
 import type { Role } from "./names";
@@ -17,8 +18,11 @@ const tcp = (port: number): types.input.networking.v1.NetworkPolicyPort[] => [
   { protocol: "TCP", port },
 ];
 
+/** Settings that say who talks to whom. */
+export type NetworkSettings = EgressSettings & Pick<Settings, "board">;
+
 /** Prometheus may scrape the dcgm-exporter of the training pods. */
-function gpuMetricsPolicy({ training, network }: EgressSettings): Record<string, PolicySpec> {
+function gpuMetricsPolicy({ training, network }: NetworkSettings): Record<string, PolicySpec> {
   if (training?.dcgmExporter !== true) return {};
   const from = [namespace(network.monitoringNamespace)];
   return {
@@ -30,11 +34,23 @@ function gpuMetricsPolicy({ training, network }: EgressSettings): Record<string,
   };
 }
 
+/** LLaMA Board asks for no password: who may call the models may not reach it by that alone. */
+function boardPolicy({ board }: NetworkSettings): Record<string, PolicySpec> {
+  if (!board.enabled) return {};
+  const from = [
+    ...board.clients.namespaces.map(namespace),
+    ...board.clients.cidrs.map((cidr) => ({ ipBlock: { cidr } })),
+  ];
+  // An empty list of peers would let in everybody.
+  const ingress = from.length === 0 ? [] : [{ from, ports: tcp(PORTS.board) }];
+  return { board: { podSelector: role("board"), policyTypes: ["Ingress"], ingress } };
+}
+
 /**
  * The NetworkPolicies of the namespace by name: nothing gets in or out but what is named here.
  * Traffic from the node itself (probes, NodePort) is outside of what policies govern.
  */
-export function networkPolicies(settings: EgressSettings): Record<string, PolicySpec> {
+export function networkPolicies(settings: NetworkSettings): Record<string, PolicySpec> {
   const { network } = settings;
   const clients = [
     ...network.clientNamespaces.map(namespace),
@@ -82,6 +98,7 @@ export function networkPolicies(settings: EgressSettings): Record<string, Policy
       ingress: [{ from: [monitoring, ...clients], ports: tcp(PORTS.modelServer) }],
     },
     ...gpuMetricsPolicy(settings),
+    ...boardPolicy(settings),
     ...egressPolicies(settings),
   };
 }

@@ -124,6 +124,16 @@ describe("settings that contradict each other", () => {
     expect(rules({ images, training }, tree)).toEqual(faults);
   });
 
+  test("LLaMA Board: GPUs and node port follow the same rules, where it is enabled", () => {
+    const board = { resources: { gpu: 1 }, service: { type: "NodePort", nodePort: 30800 } };
+    const models = [model({ service: { type: "NodePort", nodePort: 30800 } })];
+    expect(rules({ board: { ...board, enabled: true }, models }).map(({ key }) => key)).toEqual([
+      "models[0].service.nodePort",
+      "board.resources.gpu",
+    ]);
+    expect(rules({ board: { resources: { gpu: 1 } } })).toEqual([]);
+  });
+
   test("a trained model without training", () => {
     expect(rules({ models: [model({ source: { kind: "training" } })] })).toEqual([
       expect.objectContaining({
@@ -196,7 +206,6 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
     ["postgres", { mlflow: { backend: { kind: "postgres" } } }, "mlflow.backend.kind"],
     ["cloudsql", { mlflow: { backend: { kind: "cloudsql" } } }, "mlflow.backend.kind"],
     ["bucket", { mlflow: { artifacts: { kind: "gcs", uri: "gs://b" } } }, "mlflow.artifacts.kind"],
-    ["board", { board: { enabled: true } }, "board.enabled"],
     ["monitoring", { monitoring: { enabled: true } }, "monitoring.enabled"],
     ["gke", { cluster: { context: "c", kind: "gke" } }, "cluster.kind"],
     ["project", { gcp: { project: "p" } }, "gcp.project"],
