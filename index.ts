@@ -5,6 +5,7 @@ import { Images } from "./components/images";
 import { Mlflow } from "./components/mlflow";
 import { ModelServer } from "./components/modelServer";
 import { ModelStorage } from "./components/modelStorage";
+import { Monitoring } from "./components/monitoring";
 import { PlatformNamespace } from "./components/platformNamespace";
 import { TrainingJob } from "./components/trainingJob";
 import { loadConfig } from "./config/load";
@@ -70,6 +71,8 @@ if (settings.board.enabled) {
   const board = { ...pod, claims, settings: settings.board, image: images.training };
   new Board("llama-board", { ...board, dataClaim: storage.trainingData }, { provider });
 }
+if (settings.monitoring.enabled)
+  new Monitoring("monitoring", { namespace, settings }, { provider });
 
 export const endpoints = endpointsOf(settings);
 export const models = settings.models.map(({ name }) => name);

@@ -3,7 +3,8 @@ import { boardSchema } from "./board";
 import { gcpSchema } from "./gcp";
 import { imagesSchema } from "./images";
 import { modelSchema } from "./models";
-import { cidr, dnsLabel, placement, plainUrl, resources, service } from "./primitives";
+import { monitoringSchema } from "./monitoring";
+import { cidr, dnsLabel, placement, resources, service } from "./primitives";
 import { storageSchema } from "./storage";
 import { trainingSchema } from "./training";
 
@@ -73,13 +74,7 @@ export const settingsSchema = z.strictObject({
   mlflow: mlflowSchema,
   network: networkSchema,
   board: boardSchema,
-  monitoring: z
-    .strictObject({
-      enabled: z.boolean().default(false),
-      /** Where alerts are looked at. */
-      grafanaUrl: plainUrl.optional(),
-    })
-    .prefault({}),
+  monitoring: monitoringSchema,
   gcp: gcpSchema.optional(),
 });
 

@@ -49,14 +49,6 @@ const RULES: readonly Rule[] = [
     instead: "volume",
   },
   {
-    what: "dashboards and alerts",
-    used: ({ monitoring }) => [
-      ...when(monitoring.enabled, "monitoring.enabled", true),
-      ...when(monitoring.grafanaUrl !== undefined, "monitoring.grafanaUrl", monitoring.grafanaUrl),
-    ],
-    instead: "false",
-  },
-  {
     what: "creating the cluster",
     used: ({ cluster }) => when(cluster.kind === "gke", "cluster.kind", cluster.kind),
     instead: "existing",

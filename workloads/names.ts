@@ -38,11 +38,13 @@ export function selectorLabels(role: Role, instance: string): Record<string, str
   return { "app.kubernetes.io/component": role, "app.kubernetes.io/instance": instance };
 }
 
-/** Labels of every object of the stack. */
+/** Labels that tell the objects of a stack from what else is in the cluster. */
+export const STACK_LABELS: Readonly<Record<string, string>> = {
+  "app.kubernetes.io/part-of": "llmops",
+  "app.kubernetes.io/managed-by": "pulumi",
+};
+
+/** Labels of every object of a workload. */
 export function labels(role: Role, instance: string): Record<string, string> {
-  return {
-    ...selectorLabels(role, instance),
-    "app.kubernetes.io/part-of": "llmops",
-    "app.kubernetes.io/managed-by": "pulumi",
-  };
+  return { ...selectorLabels(role, instance), ...STACK_LABELS };
 }

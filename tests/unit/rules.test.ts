@@ -206,7 +206,6 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
     ["postgres", { mlflow: { backend: { kind: "postgres" } } }, "mlflow.backend.kind"],
     ["cloudsql", { mlflow: { backend: { kind: "cloudsql" } } }, "mlflow.backend.kind"],
     ["bucket", { mlflow: { artifacts: { kind: "gcs", uri: "gs://b" } } }, "mlflow.artifacts.kind"],
-    ["monitoring", { monitoring: { enabled: true } }, "monitoring.enabled"],
     ["gke", { cluster: { context: "c", kind: "gke" } }, "cluster.kind"],
     ["project", { gcp: { project: "p" } }, "gcp.project"],
     ["bucket", { gcp: { modelBucket: "b" } }, "gcp.modelBucket"],
