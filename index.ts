@@ -1,10 +1,12 @@
 import * as k8s from "@pulumi/kubernetes";
+import { Board } from "./components/board";
 import { Credentials } from "./components/credentials";
 import { FrontDoor } from "./components/frontDoor";
 import { Images } from "./components/images";
 import { Mlflow } from "./components/mlflow";
 import { ModelServer } from "./components/modelServer";
 import { ModelStorage } from "./components/modelStorage";
+import { Monitoring } from "./components/monitoring";
 import { PlatformNamespace } from "./components/platformNamespace";
 import { TrainingJob } from "./components/trainingJob";
 import { loadConfig } from "./config/load";
@@ -19,11 +21,8 @@ const provider = new k8s.Provider("cluster", settings.cluster);
 const images = new Images("images", { settings });
 
 const { namespace } = new PlatformNamespace("llmops", settings, { provider });
-const storage = new ModelStorage(
-  "storage",
-  { namespace, settings: settings.storage },
-  { provider },
-);
+const volumes = { namespace, settings: settings.storage };
+const storage = new ModelStorage("storage", volumes, { provider });
 const credentials = new Credentials("credentials", { namespace, secrets }, { provider });
 
 const { names: secretNames, apiKeySecret, apiKey } = credentials;
@@ -48,6 +47,7 @@ const training =
       dataClaim: storage.trainingData,
       trackingUri: mlflow.trackingUri,
       identity: hasIdentity(settings, "training"),
+      dcgmExporter: settings.images.dcgmExporter,
     },
     { provider },
   );
@@ -71,6 +71,12 @@ for (const model of settings.models) {
 if (images.frontDoor !== undefined) {
   new FrontDoor("front-door", { ...pod, settings, image: images.frontDoor, apiKey }, { provider });
 }
+if (settings.board.enabled) {
+  const board = { ...pod, claims, settings: settings.board, image: images.training };
+  new Board("llama-board", { ...board, dataClaim: storage.trainingData }, { provider });
+}
+if (settings.monitoring.enabled)
+  new Monitoring("monitoring", { namespace, settings }, { provider });
 
 export const endpoints = endpointsOf(settings);
 export const models = settings.models.map(({ name }) => name);

@@ -22,6 +22,8 @@ export interface TrainingJobArgs {
   readonly secrets: Readonly<Record<string, pulumi.Input<string>>>;
   /** Whether the pod acts as a Google service account. */
   readonly identity: boolean;
+  /** Image of dcgm-exporter; used where the settings want it. */
+  readonly dcgmExporter?: string | undefined;
   readonly pullSecrets: readonly string[];
 }
 

@@ -1,9 +1,6 @@
 import type { Fault } from "./faults";
 import { setCommand } from "./faults";
-import { servedNames } from "./models";
 import type { Settings } from "./schema";
-
-type FrontDoor = Pick<Settings, "frontDoor" | "models">;
 
 /** Memory that Envoy needs to read a MiB of JSON where it is all numbers (measured: 92), and for itself. */
 const MIB_A_MIB = 100;
@@ -30,31 +27,8 @@ function mebibytes(quantity: string): number {
   return (Number.parseFloat(quantity) * (UNITS[unit] ?? 1)) / 2 ** 20;
 }
 
-/** The front door tells models apart by their served names. */
-function sharedNames({ models }: FrontDoor): Fault[] {
-  const owners = new Map<string, number>();
-  return models.flatMap((model, index) =>
-    servedNames(model).flatMap((served): Fault[] => {
-      const first = owners.get(served);
-      if (first === undefined) {
-        owners.set(served, index);
-        return [];
-      }
-      const key = `models[${String(index)}].servedName`;
-      return [
-        {
-          key,
-          got: `"${served}", a name of models[${String(first)}] too`,
-          allowed: "a served name that no other model has, while frontDoor.enabled is true",
-          fix: setCommand(key, `${served}-2`),
-        },
-      ];
-    }),
-  );
-}
-
 /** One request must not be able to end a pod. */
-function smallMemory({ frontDoor: { maxBodyMiB, resources } }: FrontDoor): Fault[] {
+function smallMemory({ maxBodyMiB, resources }: Settings["frontDoor"]): Fault[] {
   const needed = OWN_MIB + MIB_A_MIB * maxBodyMiB;
   if (mebibytes(resources.memory) >= needed) return [];
   const key = "frontDoor.resources.memory";
@@ -69,6 +43,6 @@ function smallMemory({ frontDoor: { maxBodyMiB, resources } }: FrontDoor): Fault
 }
 
 /** Faults of the front door that only several settings together show. */
-export function frontDoorFaults(settings: FrontDoor): Fault[] {
-  return settings.frontDoor.enabled ? [...sharedNames(settings), ...smallMemory(settings)] : [];
+export function frontDoorFaults({ frontDoor }: Pick<Settings, "frontDoor">): Fault[] {
+  return frontDoor.enabled ? smallMemory(frontDoor) : [];
 }

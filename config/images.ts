@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { dnsLabel, pinnedImage, plainUrl } from "./primitives";
+import { digestImage, dnsLabel, pinnedImage, plainUrl } from "./primitives";
 
 /** How the images are built and where they are pushed. */
 export const imagesSchema = z.strictObject({
@@ -31,6 +31,8 @@ export const imagesSchema = z.strictObject({
   flashAttention: z.boolean().default(false),
   /** Network of RUN steps: `host` where the builder has no bridge of its own. */
   buildNetwork: z.enum(["default", "host"]).default("default"),
+  /** NVIDIA's dcgm-exporter; needed with `training.dcgmExporter`. */
+  dcgmExporter: digestImage.optional(),
   /** Names of existing image pull Secrets in the namespace. */
   pullSecrets: z.array(dnsLabel(253)).default([]),
 });

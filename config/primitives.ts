@@ -51,6 +51,11 @@ export const pinnedImage = z
     },
   );
 
+/** An image reference pinned by digest. */
+export const digestImage = z.string().regex(/^[^\s@]+@sha256:[0-9a-f]{64}$/, {
+  error: "an image pinned by digest: name@sha256:<64 hex digits>",
+});
+
 /** CPU, memory and GPUs of a container. */
 export const resources = (defaults: { cpu: string; memory: string; shm?: string }) =>
   z

@@ -22,10 +22,11 @@ const uniqueModelNames: Rule = ({ models }) =>
         ];
   });
 
-const uniqueNodePorts: Rule = ({ models, mlflow, frontDoor }) => {
+const uniqueNodePorts: Rule = ({ models, mlflow, frontDoor, board }) => {
   const ports = [
     { key: "mlflow.service", service: mlflow.service },
     { key: "frontDoor.service", service: frontDoor.service },
+    { key: "board.service", service: board.service },
     ...models.map(({ service }, index) => ({ key: `models[${String(index)}].service`, service })),
   ];
   return ports.flatMap(({ key, service }, index) => {
@@ -71,8 +72,9 @@ const replicaBounds: Rule = ({ models }) =>
         ];
   });
 
-const gpus: Rule = ({ images, models, training }) => {
+const gpus: Rule = ({ images, models, training, board }) => {
   const users = [
+    ...(board.enabled ? [{ key: "board", gpu: board.resources.gpu }] : []),
     ...(training === undefined ? [] : [{ key: "training", gpu: training.resources.gpu }]),
     ...models.map(({ resources }, index) => ({
       key: `models[${String(index)}]`,
@@ -116,6 +118,30 @@ const flashAttention: Rule = ({ images }) =>
         },
       ]
     : [];
+
+const dcgmExporter: Rule = ({ images, training }) => {
+  if (training?.dcgmExporter !== true) return [];
+  if (images.accelerator === "cpu") {
+    return [
+      {
+        key: "training.dcgmExporter",
+        got: "true with images.accelerator cpu",
+        allowed: "false: there is no GPU to watch",
+        fix: setCommand("training.dcgmExporter", "false"),
+      },
+    ];
+  }
+  return images.dcgmExporter === undefined
+    ? [
+        {
+          key: "images.dcgmExporter",
+          got: "nothing, with training.dcgmExporter true",
+          allowed: "the image of NVIDIA's dcgm-exporter, pinned by digest",
+          fix: setCommand("images.dcgmExporter", "<name>@sha256:<digest>"),
+        },
+      ]
+    : [];
+};
 
 const trainedModels: Rule = ({ models, training }) =>
   usedSources({ models, training }).flatMap(({ key, source }) => {
@@ -174,6 +200,7 @@ const RULES: readonly Rule[] = [
   replicaBounds,
   gpus,
   flashAttention,
+  dcgmExporter,
   trainedModels,
   claims,
   hostPaths,

@@ -73,7 +73,7 @@ export const trainingSchema = z.strictObject({
   publish: publish.optional(),
   /** Model of MLflow's registry that a published run becomes a version of. @default experiment */
   registeredModel: z.string().min(1).optional(),
-  /** GPU metrics from a dcgm-exporter sidecar. */
+  /** GPU metrics from a dcgm-exporter beside the trainer. Needs `images.dcgmExporter`. */
   dcgmExporter: z.boolean().default(false),
 });
 

@@ -1,4 +1,5 @@
 import type { Settings } from "../config/schema";
+import { boardUrl } from "./board";
 import { trackingUri } from "./mlflow";
 import { NAMES, PORTS, modelServerName } from "./names";
 
@@ -26,17 +27,19 @@ function frontDoorEndpoint({
   };
 }
 
-/** The endpoints that `pulumi up` ends with: MLflow's, each model's by its name, and the front door's. */
+/** The endpoints that `pulumi up` ends with: MLflow's, LLaMA Board's, each model's by its name, and the front door's. */
 export function endpoints(settings: Settings): {
   readonly mlflow: Endpoint;
+  readonly board?: Endpoint;
   readonly models: Readonly<Record<string, Endpoint & { readonly model: string }>>;
   readonly frontDoor?: ReturnType<typeof frontDoorEndpoint>;
 } {
-  const { namespace, mlflow, models } = settings;
+  const { namespace, mlflow, models, board } = settings;
   const modelUrl = (name: string): string =>
     `http://${modelServerName(name)}.${namespace}.svc:${String(PORTS.modelServer)}/v1`;
   return {
     mlflow: withNodePort(trackingUri(namespace), mlflow.service.nodePort),
+    ...(board.enabled ? { board: withNodePort(boardUrl(namespace), board.service.nodePort) } : {}),
     models: Object.fromEntries(
       models.map(({ name, servedName, service }) => [
         name,

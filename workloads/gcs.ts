@@ -49,8 +49,8 @@ export function serviceAccountAnnotations(
   role: Role,
   { gcp }: Pick<Settings, "gcp">,
 ): Record<string, string> {
-  const account =
-    role === "training" || role === "inference" ? gcp?.workloadIdentity[role] : undefined;
+  const accounts: Partial<Record<Role, string | undefined>> = gcp?.workloadIdentity ?? {};
+  const account = accounts[role];
   return account === undefined ? {} : { "iam.gke.io/gcp-service-account": account };
 }
 

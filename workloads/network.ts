@@ -19,7 +19,7 @@ const tcp = (port: number): types.input.networking.v1.NetworkPolicyPort[] => [
 ];
 
 /** Settings that say who may talk to whom. */
-export type NetworkSettings = EgressSettings & Pick<Settings, "frontDoor">;
+export type NetworkSettings = EgressSettings & Pick<Settings, "frontDoor" | "board">;
 
 /** Clients reach the front door, monitoring its metrics, and it reaches the model servers. */
 function frontDoorPolicy(clients: Peer[], monitoring: Peer): PolicySpec {
@@ -32,6 +32,31 @@ function frontDoorPolicy(clients: Peer[], monitoring: Peer): PolicySpec {
     ],
     egress: [{ to: [{ podSelector: role("inference") }], ports: tcp(PORTS.modelServer) }],
   };
+}
+
+/** Prometheus may scrape the dcgm-exporter of the training pods. */
+function gpuMetricsPolicy({ training, network }: NetworkSettings): Record<string, PolicySpec> {
+  if (training?.dcgmExporter !== true) return {};
+  const from = [namespace(network.monitoringNamespace)];
+  return {
+    training: {
+      podSelector: role("training"),
+      policyTypes: ["Ingress"],
+      ingress: [{ from, ports: tcp(PORTS.dcgmExporter) }],
+    },
+  };
+}
+
+/** LLaMA Board asks for no password: who may call the models may not reach it by that alone. */
+function boardPolicy({ board }: NetworkSettings): Record<string, PolicySpec> {
+  if (!board.enabled) return {};
+  const from = [
+    ...board.clients.namespaces.map(namespace),
+    ...board.clients.cidrs.map((cidr) => ({ ipBlock: { cidr } })),
+  ];
+  // An empty list of peers would let in everybody.
+  const ingress = from.length === 0 ? [] : [{ from, ports: tcp(PORTS.board) }];
+  return { board: { podSelector: role("board"), policyTypes: ["Ingress"], ingress } };
 }
 
 /**
@@ -87,6 +112,8 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
       ingress: [{ from: [monitoring, ...door, ...clients], ports: tcp(PORTS.modelServer) }],
     },
     ...(frontDoor.enabled ? { "front-door": frontDoorPolicy(clients, monitoring) } : {}),
+    ...gpuMetricsPolicy(settings),
+    ...boardPolicy(settings),
     ...egressPolicies(settings),
   };
 }

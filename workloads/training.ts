@@ -4,6 +4,7 @@ import { isDownloaded } from "../config/sources";
 import type { TrainingSettings } from "../config/training";
 import type { TrainingConfig } from "../config/trainingFile";
 import { OUTPUT_FOLDER, trainsAdapter } from "../config/trainingFile";
+import { dcgmPieces } from "./dcgm";
 import { FETCH_EXIT } from "./fetch";
 import { fingerprint } from "./fingerprint";
 import type { ModelClaims } from "./modelPieces";
@@ -99,6 +100,8 @@ export interface TrainingPodArgs {
   readonly secrets: SecretNames;
   /** Whether the pod acts as a Google service account. */
   readonly identity: boolean;
+  /** Image of dcgm-exporter; used where the settings want it. */
+  readonly dcgmExporter?: string | undefined;
 }
 
 /** Environment of the training container. */
@@ -129,19 +132,22 @@ export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTempl
   const { baseModel: source, fetchResources, publish } = settings;
   const base = modelPieces({ ...args, source, fetchResources, outputVolume: OUTPUT_VOLUME });
   const upload = publishPieces(publish, settings, args);
+  const dcgm = dcgmPieces(settings.dcgmExporter ? args.dcgmExporter : undefined);
+  const initContainers = [...base.initContainers, ...dcgm.initContainers];
   return {
     metadata: {
       labels: { ...labels("training", NAMES.trainingJob), "llmops.dev/run": id },
       annotations: {
         [CONFIG_ANNOTATION]: trainingYaml(files.config, settings, id),
         ...base.annotations,
+        ...dcgm.annotations,
       },
     },
     spec: {
       ...podDefaults("training", settings, args.pullSecrets),
       restartPolicy: "Never",
       terminationGracePeriodSeconds: 60,
-      ...(base.initContainers.length > 0 ? { initContainers: base.initContainers } : {}),
+      ...(initContainers.length > 0 ? { initContainers } : {}),
       containers: [
         {
           ...containerDefaults(),

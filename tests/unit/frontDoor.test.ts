@@ -54,22 +54,9 @@ describe("settings", () => {
 });
 
 describe("rules", () => {
-  const twins = { models: [model({ name: "a" }), model({ name: "b", servedName: "a" })] };
-
-  test("two models of one served name", () => {
-    expect(ruleFaults(settings({}, twins))).toEqual([
-      {
-        key: "models[1].servedName",
-        got: '"a", a name of models[0] too',
-        allowed: "a served name that no other model has, while frontDoor.enabled is true",
-        fix: "pulumi config set --path 'llmops:models[1].servedName' 'a-2'",
-      },
-    ]);
-  });
-
-  test("are no matter without the front door: each model has an address of its own", () => {
+  test("memory is no matter without the front door", () => {
     const off = { enabled: false, resources: { memory: "64Mi" } };
-    expect(ruleFaults(settings(off, twins))).toEqual([]);
+    expect(ruleFaults(settings(off))).toEqual([]);
   });
 
   test.each([
