@@ -11,7 +11,7 @@ import {
   modelPodsSpec,
 } from "../workloads/frontDoor";
 import { NAMES, PORTS, labels, modelPodsName } from "../workloads/names";
-import { serviceSpec } from "../workloads/service";
+import { serviceMetadata, serviceSpec } from "../workloads/service";
 
 /** Arguments of {@link FrontDoor}. */
 export interface FrontDoorArgs {
@@ -47,7 +47,10 @@ export class FrontDoor extends pulumi.ComponentResource {
     new k8s.apps.v1.Deployment(NAMES.frontDoor, { metadata, spec }, child);
     new k8s.core.v1.Service(
       NAMES.frontDoor,
-      { metadata, spec: serviceSpec(service, FRONT_DOOR_SELECTOR, PORTS.frontDoor) },
+      {
+        metadata: serviceMetadata(metadata),
+        spec: serviceSpec(service, FRONT_DOOR_SELECTOR, PORTS.frontDoor),
+      },
       child,
     );
     if (replicas > 1) {
@@ -80,7 +83,7 @@ export class FrontDoor extends pulumi.ComponentResource {
       const metadata = { name: modelPodsName(name), namespace, labels: labels("inference", name) };
       new k8s.core.v1.Service(
         metadata.name,
-        { metadata, spec: modelPodsSpec(name) },
+        { metadata: serviceMetadata(metadata), spec: modelPodsSpec(name) },
         { parent: this },
       );
     }

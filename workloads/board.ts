@@ -14,7 +14,7 @@ import {
 } from "./pod";
 import type { NamedVolume } from "./pod";
 import { serviceSpec } from "./service";
-import { SOURCES_FOLDER } from "./source";
+import { MODELS_FOLDER, sourcesFolder } from "./source";
 import { DATA_FOLDER } from "./training";
 
 /** Folder of LLaMA Board's own files and of what is trained with it, on `model-output-pvc`. */
@@ -68,7 +68,7 @@ function storage({ claims, dataClaim, settings }: BoardPodArgs): Storage {
           },
         ];
   const optional = [
-    ...readOnly("hub-cache", SOURCES_FOLDER, claims.hubCache),
+    ...readOnly("hub-cache", sourcesFolder(MODELS_FOLDER), claims.hubCache),
     ...readOnly("train-data", DATA_FOLDER, dataClaim),
   ];
   return {

@@ -14,7 +14,7 @@ export const serviceMetadata = (
   metadata: types.input.meta.v1.ObjectMeta,
 ): types.input.meta.v1.ObjectMeta => ({
   ...metadata,
-  annotations: { "pulumi.com/skipAwait": "true" },
+  annotations: SKIP_AWAIT,
 });
 
 /** A Service in front of the pods of `selector`, on the port that they listen on. */

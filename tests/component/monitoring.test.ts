@@ -60,7 +60,7 @@ describe("Monitoring", () => {
   });
 });
 
-test("LLaMA Board is a Deployment, a Service and an account without a token", async () => {
+test("LLaMA Board is a Deployment under its own account, and a Service", async () => {
   const made = await children(
     () =>
       new Board("llama-board", {
@@ -76,13 +76,7 @@ test("LLaMA Board is a Deployment, a Service and an account without a token", as
   expect(summary(made)).toEqual([
     "Deployment llama-board < llama-board",
     "Service llama-board < llama-board",
-    "ServiceAccount llama-board < llama-board",
   ]);
-  const account = made.find(({ type }) => type.endsWith(":ServiceAccount"));
-  expect(account?.inputs).toMatchObject({
-    metadata: { name: "llmops-board" },
-    automountServiceAccountToken: false,
-  });
   const deployment = made.find(({ type }) => type.endsWith(":Deployment"));
   expect(deployment?.inputs).toMatchObject({
     spec: { template: { spec: { serviceAccountName: "llmops-board" } } },
