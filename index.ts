@@ -9,7 +9,7 @@ import { TrainingJob } from "./components/trainingJob";
 import { loadConfig } from "./config/load";
 import { hasIdentity } from "./config/usedSources";
 import { endpoints as endpointsOf } from "./workloads/endpoints";
-import { servedModelPath } from "./workloads/source";
+import { servedModel } from "./workloads/servedRun";
 
 const { settings, secrets, training: files } = loadConfig(__dirname);
 const { accelerator, pullSecrets } = settings.images;
@@ -51,19 +51,21 @@ const training =
     { provider },
   );
 
+const trained = files && training && { ...files, runId: training.runId };
 for (const model of settings.models) {
+  const { afterTraining, ...served } = servedModel(model.source, trained);
   new ModelServer(
     model.name,
     {
       ...modelPod,
       settings: model,
       image: images.inference,
-      modelPath: servedModelPath(model.source, training?.modelFolder),
+      ...served,
       apiKeySecret,
       identity: hasIdentity(settings, "inference"),
     },
     // A run is served only after it has succeeded, whatever the path says already.
-    { provider, dependsOn: model.source.kind === "training" && training ? [training] : [] },
+    { provider, dependsOn: afterTraining && training ? [training] : [] },
   );
 }
 

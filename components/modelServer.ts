@@ -6,9 +6,11 @@ import {
   autoscalerSpec,
   inferenceYaml,
   modelServerSpec,
+  rolloutMetadata,
   rolloutSeconds,
 } from "../workloads/modelServer";
 import { NAMES, PORTS, labels, modelServerName, selectorLabels } from "../workloads/names";
+import type { ServedRun } from "../workloads/servedRun";
 import { serviceSpec } from "../workloads/service";
 
 /** Arguments of {@link ModelServer}. */
@@ -20,6 +22,8 @@ export interface ModelServerArgs {
   readonly image: pulumi.Input<string>;
   /** Path of the model in the container. */
   readonly modelPath: pulumi.Input<string>;
+  /** The training run that must be complete before the server starts. */
+  readonly run?: ServedRun | undefined;
   readonly claims: ModelClaims;
   /** Name of the Secret with VLLM_API_KEY. */
   readonly apiKeySecret: pulumi.Input<string>;
@@ -48,7 +52,10 @@ export class ModelServer extends pulumi.ComponentResource {
     );
     new k8s.apps.v1.Deployment(
       server,
-      { metadata, spec: modelServerSpec({ ...args, configMap: config.metadata.name }) },
+      {
+        metadata: { ...metadata, ...rolloutMetadata(args.run) },
+        spec: modelServerSpec({ ...args, configMap: config.metadata.name }),
+      },
       { parent: this, ignoreChanges: ["spec.replicas"], customTimeouts: rolloutTimeouts(settings) },
     );
     new k8s.core.v1.Service(

@@ -3,7 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import type { TrainingFiles } from "../config/load";
 import type { ModelClaims } from "../workloads/modelPieces";
 import { NAMES, labels } from "../workloads/names";
-import { runId, trainedModelFolder, trainingJobSpec } from "../workloads/training";
+import { SKIP_AWAIT } from "../workloads/pod";
+import { trainingJobSpec } from "../workloads/trainingJob";
+import { runId, trainedModelFolder } from "../workloads/trainingRun";
 
 /** Arguments of {@link TrainingJob}. */
 export interface TrainingJobArgs {
@@ -28,7 +30,8 @@ export interface TrainingJobArgs {
 /**
  * The training run. Its Job is named after the run id, which changes with the training file, the
  * data in the project, the base model, the image and the `run` label, and with nothing else: an
- * unchanged stack never trains again. `pulumi up` waits until the run has ended.
+ * unchanged stack never trains again. `pulumi up` waits until the run has ended, unless
+ * `training.await` is false.
  */
 export class TrainingJob extends pulumi.ComponentResource {
   /** The run id. */
@@ -52,6 +55,7 @@ export class TrainingJob extends pulumi.ComponentResource {
           name: pulumi.interpolate`${NAMES.trainingJob}-${this.runId}`,
           namespace,
           labels: labels("training", NAMES.trainingJob),
+          ...(settings.await ? {} : { annotations: SKIP_AWAIT }),
         },
         spec: pulumi
           .all([this.runId, args.image])

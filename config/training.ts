@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { gateSchema } from "./gate";
 import { bucketFolder, fetchResources, placement, relativePath, resources } from "./primitives";
 import { baseModelSource, bucketAccess } from "./sources";
 
@@ -55,20 +56,19 @@ export const trainingSchema = z.strictObject({
   /** Of the init container that downloads the base model. */
   fetchResources,
   placement,
+  /**
+   * `false`: `pulumi up` starts the run and does not wait; the new pods of its model servers wait
+   * for it, and `pulumi up` does not wait for them either.
+   */
+  await: z.boolean().default(true),
   /** Retries of a failed pod; each resumes from the last checkpoint. */
   backoffLimit: z.int().min(0).max(10).default(1),
   /** The Job is ended, and `pulumi up` stops waiting for it, after so many minutes. */
   timeoutMinutes: z.int().min(1).max(43_200).default(1440),
   /** Nodes that train together. */
   nodes: z.int().min(1).max(64).default(1),
-  /** Serve the result only if the metric is good enough. */
-  gate: z
-    .strictObject({
-      metric: z.string().min(1),
-      max: z.number().optional(),
-      min: z.number().optional(),
-    })
-    .optional(),
+  /** Serve, publish and register the result only if each of these metrics is good enough. */
+  gate: gateSchema.optional(),
   /** Where the finished model is uploaded to. */
   publish: publish.optional(),
   /** Model of MLflow's registry that a published run becomes a version of. @default experiment */

@@ -33,10 +33,6 @@ const RULES: readonly Rule[] = [
     instead: "1",
   },
   {
-    what: "the metric gate",
-    used: ({ training }) => when(training?.gate !== undefined, "training.gate", training?.gate),
-  },
-  {
     what: "the dcgm-exporter sidecar",
     used: ({ training }) => when(training?.dcgmExporter === true, "training.dcgmExporter", true),
     instead: "false",

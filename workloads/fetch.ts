@@ -25,8 +25,8 @@ export const ARTIFACTORY_KEYS = [
 /** How the downloader ends when it does not succeed; sysexits.h has the numbers. */
 export const FETCH_EXIT = { usage: 2, retry: 75, config: 78 } as const;
 
-/** The downloader, in an environment of its own in both images. */
-const COMMAND = ["/opt/models/bin/python", "-m", "llmops_models"] as const;
+/** What fetches, checks and publishes models, in an environment of its own in both images. */
+export const MODELS_COMMAND = ["/opt/models/bin/python", "-m", "llmops_models"] as const;
 
 const TMP_VOLUME = "fetch-tmp";
 
@@ -90,7 +90,7 @@ export function fetchModel(args: FetchArgs): {
       ...containerDefaults(),
       name: NAMES.fetchContainer,
       image: args.image,
-      command: [...COMMAND],
+      command: [...MODELS_COMMAND],
       args: fetchArguments(args.source),
       env: [...plainEnv({ ...PRIVATE_ENV, ...offline }), ...env],
       resources: resourceRequirements({ ...args.fetchResources, gpu: 0 }, "cpu"),

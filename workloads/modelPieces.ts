@@ -6,6 +6,8 @@ import { fetchModel } from "./fetch";
 import type { FetchArgs } from "./fetch";
 import { FUSE_ANNOTATIONS, bucketVolume } from "./gcs";
 import type { NamedVolume } from "./pod";
+import type { ServedRun } from "./servedRun";
+import { runCheck } from "./servedRun";
 import { MODELS_FOLDER, SOURCES_FOLDER, modelPath } from "./source";
 
 /** Names of the claims that models lie on. */
@@ -34,6 +36,8 @@ export interface ModelPiecesArgs extends Omit<FetchArgs, "source" | "store"> {
   readonly claims: ModelClaims;
   /** Name of the pod's volume of `model-output-pvc`. */
   readonly outputVolume: string;
+  /** A training run that must be complete first, and the path of its model. */
+  readonly served?: { readonly run: ServedRun; readonly modelPath: Input<string> } | undefined;
 }
 
 const BUCKET_VOLUME = "model-bucket";
@@ -79,9 +83,12 @@ export function modelPieces(args: ModelPiecesArgs): ModelPieces {
       usesModelOutput: false,
     };
   }
+  const mount = onOutput(outputVolume);
+  const { served, image } = args;
   return {
     ...common,
-    mounts: [{ ...onOutput(outputVolume), readOnly: true }],
+    initContainers: served === undefined ? [] : [runCheck({ ...served, image, mount })],
+    mounts: [{ ...mount, readOnly: true }],
     volumes: [],
     usesModelOutput: true,
   };

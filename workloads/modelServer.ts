@@ -11,6 +11,7 @@ import {
   HOME,
   OFFLINE_ENV,
   PRIVATE_ENV,
+  SKIP_AWAIT,
   containerDefaults,
   plainEnv,
   podDefaults,
@@ -18,6 +19,7 @@ import {
   secretEnv,
 } from "./pod";
 import type { SecretNames } from "./pod";
+import type { ServedRun } from "./servedRun";
 
 const CONFIG_FILE = "inference.yaml";
 
@@ -48,6 +50,8 @@ export interface ModelServerPodArgs {
   readonly image: Input<string>;
   /** Path of the model in the container. */
   readonly modelPath: Input<string>;
+  /** The training run that must be complete before the server starts. */
+  readonly run?: ServedRun | undefined;
   readonly claims: ModelClaims;
   readonly configMap: Input<string>;
   readonly apiKeySecret: Input<string>;
@@ -101,8 +105,9 @@ function probes(
 }
 
 function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTemplateSpec {
-  const { settings, claims } = args;
-  const pieces = modelPieces({ ...args, ...settings, outputVolume: OUTPUT_VOLUME });
+  const { settings, claims, run, modelPath } = args;
+  const served = run && { run, modelPath };
+  const pieces = modelPieces({ ...args, ...settings, served, outputVolume: OUTPUT_VOLUME });
   const { initContainers } = pieces;
   return {
     metadata: {
@@ -144,7 +149,7 @@ function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTempla
         },
       ],
       volumes: [
-        ...(pieces.usesModelOutput ? [outputVolume(claims, initContainers.length > 0)] : []),
+        ...(pieces.usesModelOutput ? [outputVolume(claims, isDownloaded(settings.source))] : []),
         ...pieces.volumes,
         { name: "config", configMap: { name: args.configMap } },
         { name: "shm", emptyDir: { medium: "Memory", sizeLimit: settings.resources.shm } },
@@ -169,6 +174,13 @@ export function rolloutSeconds({
   return (startupMinutes + (isDownloaded(source) ? fetchMinutes : 0)) * 60 + 600;
 }
 
+/** `pulumi up` does not wait for a server that waits for training itself. */
+export function rolloutMetadata(run: ServedRun | undefined): {
+  readonly annotations?: Readonly<Record<string, string>>;
+} {
+  return run !== undefined && run.minutes > 0 ? { annotations: SKIP_AWAIT } : {};
+}
+
 /** The Deployment of a model server. It has no `replicas`: those belong to the autoscaler. */
 export function modelServerSpec(args: ModelServerPodArgs): types.input.apps.v1.DeploymentSpec {
   const { settings } = args;
@@ -180,7 +192,7 @@ export function modelServerSpec(args: ModelServerPodArgs): types.input.apps.v1.D
         ? { maxSurge: 1, maxUnavailable: 0 }
         : { maxSurge: 0, maxUnavailable: 1 },
     },
-    progressDeadlineSeconds: rolloutSeconds(settings),
+    progressDeadlineSeconds: rolloutSeconds(settings) + 60 * (args.run?.minutes ?? 0),
     revisionHistoryLimit: 3,
     template: modelServerPod(args),
   };

@@ -9,6 +9,9 @@ export const USER_ID = 10001;
 /** Home folder of that user, with its caches below. */
 export const HOME = "/home/app";
 
+/** Annotation of an object that `pulumi up` does not wait for. */
+export const SKIP_AWAIT: Readonly<Record<string, string>> = { "pulumi.com/skipAwait": "true" };
+
 /** Folder in which a container finds its run configuration. */
 export const CONFIG_FOLDER = "/app/config";
 

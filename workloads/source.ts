@@ -1,4 +1,3 @@
-import * as pulumi from "@pulumi/pulumi";
 import type { ModelSource, RemoteSource } from "../config/sources";
 import { ARCHIVE, isRemote } from "../config/sources";
 import { fingerprint } from "./fingerprint";
@@ -70,17 +69,4 @@ export function modelPath(source: ModelSource): string {
   if (source.kind === "volume") return `${MODELS_FOLDER}/${source.path}`;
   if (isRemote(source)) return `${SOURCES_FOLDER}/${sourceFolder(source)}`;
   throw new RangeError(`a source of kind ${source.kind} has no folder of its own`);
-}
-
-/**
- * Path in the container of a model to serve. With kind `training` it is the folder of the run, and
- * so known only once the run's image is.
- */
-export function servedModelPath(
-  source: ModelSource,
-  trainedFolder: pulumi.Output<string> | undefined,
-): pulumi.Input<string> {
-  return source.kind === "training" && trainedFolder !== undefined
-    ? pulumi.interpolate`${MODELS_FOLDER}/${trainedFolder}`
-    : modelPath(source);
 }

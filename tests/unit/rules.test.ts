@@ -155,7 +155,6 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
   test.each<[string, object, string]>([
     ["llamafactory server", { models: [model({ server: "llamafactory" })] }, "models[0].server"],
     ["several nodes", training({ nodes: 2 }), "training.nodes"],
-    ["gate", training({ gate: { metric: "eval_loss", max: 1 } }), "training.gate"],
     ["dcgm", training({ dcgmExporter: true }), "training.dcgmExporter"],
     ["postgres", { mlflow: { backend: { kind: "postgres" } } }, "mlflow.backend.kind"],
     ["cloudsql", { mlflow: { backend: { kind: "cloudsql" } } }, "mlflow.backend.kind"],

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { parse } from "yaml";
 import type { TrainingPodArgs } from "../../workloads/training";
-import { runId, trainedModelFolder, trainingJobSpec, trainingYaml } from "../../workloads/training";
+import { trainingJobSpec } from "../../workloads/trainingJob";
+import { runId, trainedModelFolder, trainingYaml } from "../../workloads/trainingRun";
 import { REMOTE_SOURCES, REVISION, settingsOf, trainingTree } from "../support/settings";
 
 const IMAGE = `registry.test/train@sha256:${"a".repeat(64)}`;
@@ -72,6 +73,11 @@ describe("the run id", () => {
     expect(after !== before).toBe(changes);
   });
 
+  test("does not change with the gate, which changes no weights, or with waiting", () => {
+    const gate = [{ metric: "eval_loss", max: 1 }];
+    expect(identity({ settings: training({ gate, await: false }) })).toBe(identity());
+  });
+
   test("does not change with publishing or with how the download is sized", () => {
     const settings = training({
       publish: { kind: "gcs", target: "gs://acme-models/tuned" },
@@ -115,6 +121,14 @@ describe("the training file in the pod", () => {
   test("reports to W&B when asked, never to MLflow from inside the trainer", () => {
     const settings = training({ tracking: { wandb: true } });
     expect(parse(trainingYaml(CONFIG, settings, "id"))).toMatchObject({ report_to: "wandb" });
+  });
+
+  test("evaluates at the end when the gate asks for the loss on held-out data", () => {
+    const evaluated = (gate: object[]) =>
+      parse(trainingYaml(CONFIG, training({ gate }), "id")) as object;
+    expect(evaluated([{ metric: "eval_loss", max: 1 }])).toHaveProperty("do_eval", true);
+    const answers = { metric: "answers", min: 0.5, questions: "q.json" };
+    expect(evaluated([answers])).not.toHaveProperty("do_eval");
   });
 
   test("finds data in a folder of the data volume", () => {
@@ -200,6 +214,7 @@ describe("the Job", () => {
           { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
           { action: "Ignore", onExitCodes: { containerName: "fetch-model", values: [75] } },
           { action: "FailJob", onExitCodes: { containerName: "fetch-model", values: [2, 78] } },
+          { action: "FailJob", onExitCodes: { containerName: "training" } },
         ],
       },
       template: {
@@ -216,9 +231,17 @@ describe("the Job", () => {
       },
     });
     expect(JSON.stringify(job)).toContain('{"name":"hf-secret-1","key":"HF_TOKEN"}');
+  });
+
+  test("wrong settings, wrong data and a gate that is not passed end the Job without a retry", () => {
+    const operator = "In";
     expect(spec().podFailurePolicy).toEqual({
       rules: [
         { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
+        {
+          action: "FailJob",
+          onExitCodes: { containerName: "training", operator, values: [2, 65, 78, 79] },
+        },
       ],
     });
   });
@@ -229,9 +252,42 @@ describe("the Job", () => {
       rules: [
         { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
         { action: "Ignore", onExitCodes: { containerName: "training", values: [75] } },
-        { action: "FailJob", onExitCodes: { containerName: "training", values: [2, 78] } },
+        { action: "FailJob", onExitCodes: { containerName: "training", values: [2, 65, 78, 79] } },
       ],
     });
+  });
+
+  test("the gate travels in an annotation and is mounted beside the training file", () => {
+    const gate = { thresholds: [{ metric: "eval_loss" as const, max: 1.2 }] };
+    const files = { settings: training(), config: CONFIG, gate };
+    const { template } = spec({}, "cpu", { files });
+    expect(template).toMatchObject({
+      metadata: { annotations: { "llmops.dev/gate": JSON.stringify(gate) } },
+      spec: {
+        volumes: expect.arrayContaining([
+          {
+            name: "config",
+            downwardAPI: {
+              items: [
+                {
+                  path: "train_config.yaml",
+                  fieldRef: { fieldPath: "metadata.annotations['llmops.dev/train-config']" },
+                },
+                {
+                  path: "gate.json",
+                  fieldRef: { fieldPath: "metadata.annotations['llmops.dev/gate']" },
+                },
+              ],
+            },
+          },
+        ]) as object,
+      },
+    });
+    expect(container(spec({}, "cpu", { files })).env).toContainEqual({
+      name: "LLMOPS_GATE",
+      value: "/app/config/gate.json",
+    });
+    expect(JSON.stringify(spec())).not.toContain("LLMOPS_GATE");
   });
 
   test("a hub cache is a volume of its own, and the model output is not mounted over it", () => {

@@ -1,7 +1,7 @@
 """The commands of the training image.
 
-train FILE   train, merge, report, publish; what is complete is not done again, an interrupted run
-             resumes
+train FILE   train, merge, measure what the gate asks for, report, publish; what is complete is not
+             done again, an interrupted run resumes
 report FILE  send MLflow what it missed
 """
 
@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llmops_training import completion
+from llmops_training import completion, endings, gate
 from llmops_training.checkpoints import set_aside_broken
 from llmops_training.merge import merge
 from llmops_training.process import (
@@ -47,15 +47,20 @@ def main(arguments: Sequence[str]) -> int:
             return report(run, os.environ)
         train(run, os.environ)
     except UsageError as error:
-        log.error("%s", error)
-        return 2
+        return end(str(error), endings.USAGE)
     except Stopped as stop:
-        log.error("%s; the next try resumes from the last checkpoint", stop)
-        return stop.code
-    except (TrainerFailed, PublishFailed) as failure:
-        log.error("%s", failure)
-        return failure.code
+        return end(f"{stop}; the next try resumes from the last checkpoint", stop.code)
+    except (TrainerFailed, PublishFailed, endings.Ended) as failure:
+        return end(str(failure), failure.code)
     return 0
+
+
+def end(message: str, code: int) -> int:
+    """Says why on the last line of the log and in the termination message; gives the code."""
+    log.error("%s", message)
+    name = os.environ.get(endings.TERMINATION_VARIABLE)
+    endings.say_why(message, Path(name) if name else endings.TERMINATION_LOG)
+    return code
 
 
 def train(run: TrainingRun, env: Mapping[str, str]) -> None:
@@ -84,17 +89,35 @@ def finish(run: TrainingRun, runner: ProcessRunner, env: Mapping[str, str]) -> N
             completion.mark_trained(run)
         if run.merge and run.trains_adapter:
             merge(run, runner, child_env)
+        refused = pass_gate(run, runner, child_env)
         if reporter is not None:
-            reporter.finish("FINISHED", seconds=flush_seconds(env))
+            status = "FINISHED" if refused is None else "FAILED"
+            reporter.finish(status, seconds=flush_seconds(env))
         runner.raise_if_stopped()
+    if refused is not None:
+        raise refused
     completion.mark_complete(run)
+
+
+def pass_gate(
+    run: TrainingRun, runner: ProcessRunner, env: Mapping[str, str]
+) -> gate.GateFailed | None:
+    """Measures what the gate asks for; gives the error of a run that is not good enough."""
+    wanted = gate.load_gate(env)
+    if wanted is None:
+        return None
+    metrics = gate.measure(run, wanted, runner, env)
+    passed = gate.decide(run, wanted, metrics)
+    log.info("gate: %s", ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+    return None if passed else gate.failure(run, wanted, metrics)
 
 
 def report(run: TrainingRun, env: Mapping[str, str]) -> int:
     """Sends MLflow what an earlier run could not."""
     if run.tracking is None:
         raise UsageError("MLFLOW_TRACKING_URI is not set: there is nowhere to report to")
-    status = "FINISHED" if completion.is_trained(run) else "FAILED"
+    refused = gate.is_refused(run)
+    status = "FINISHED" if completion.is_trained(run) and not refused else "FAILED"
     with Reporter(run, run.tracking) as reporter:
         return 0 if reporter.finish(status, seconds=flush_seconds(env)) else 1
 

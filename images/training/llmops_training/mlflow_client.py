@@ -74,11 +74,17 @@ class MlflowRun:
 
     def describe(self, config: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Sets parameters and tags."""
-        from mlflow.entities import Param, RunTag
+        from mlflow.entities import Param
 
         params = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in sorted(config.items())]
         for start in range(0, len(params), PARAMS_PER_CALL):
             self._client.log_batch(self.id, params=params[start : start + PARAMS_PER_CALL])
+        self.set_tags(tags)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Sets tags, also over others of the same names."""
+        from mlflow.entities import RunTag
+
         self._client.log_batch(self.id, tags=[RunTag(key, tag) for key, tag in tags.items()])
 
     def log_points(self, points: Sequence[Point]) -> None:

@@ -24,6 +24,7 @@ from llmops_training.run import Tracking, TrainingRun
 log = logging.getLogger(__name__)
 
 STATE_FILE = "mlflow_run.json"
+GATE_RECORD = "gate.json"
 BATCH = 500
 # trainer_log.jsonl's name for a value -> MLflow's.
 METRICS = {
@@ -43,6 +44,8 @@ ARTIFACTS = {
         "trainer_state.json",
         "training_*.png",
         "merge_config.yaml",
+        GATE_RECORD,
+        "answers.json",
     ),
     "adapter": ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"),
 }
@@ -171,9 +174,28 @@ class Reporter:
             self._save()
         if ending is None:
             return
+        self._report_gate(client)
         if ending == "FINISHED":
             self._upload(client)
         client.end(ending)
+
+    def _report_gate(self, client: MlflowRun) -> None:
+        """The gate's metrics and whether they are good enough."""
+        found = read_json(self._run.output / GATE_RECORD)
+        if not isinstance(found, dict):
+            return
+        step = self._last_step()
+        client.log_points(
+            [Point(f"gate/{name}", float(value), step) for name, value in found["metrics"].items()]
+        )
+        client.set_tags({"llmops.gate": "passed" if found["passed"] else "failed"})
+
+    def _last_step(self) -> int:
+        try:
+            lines = (self._run.output / "trainer_log.jsonl").read_text().splitlines()
+        except FileNotFoundError:
+            return 0
+        return max((point.step for line in lines for point in read_points(line)), default=0)
 
     def _connect(self) -> MlflowRun:
         if self._client is None:

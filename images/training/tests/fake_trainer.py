@@ -1,7 +1,7 @@
 """Plays the part of `llamafactory-cli`: `train FILE` and `export FILE` (see conftest.py).
 
 Environment: CALLS (file to note each start in), STEP_SECONDS, HOLD_AT_STEP (wait there for ever),
-FAIL_AT_STEP, EXPORT_FAILS.
+FAIL_AT_STEP, EXPORT_FAILS, EVAL_LOSS (with `do_eval`).
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ def train(config: dict[str, Any]) -> None:
         time.sleep(float(os.environ.get("STEP_SECONDS", "0")))
     write_safetensors(output / "adapter_model.safetensors")
     (output / "adapter_config.json").write_text("{}")
-    (output / "all_results.json").write_text(json.dumps({"train_loss": 0.5, "epoch": 1.0}))
+    results = {"train_loss": 0.5, "epoch": 1.0}
+    if config.get("do_eval"):
+        results["eval_loss"] = float(os.environ["EVAL_LOSS"])
+    (output / "all_results.json").write_text(json.dumps(results))
 
 
 def export(config: dict[str, Any]) -> None:
