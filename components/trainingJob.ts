@@ -4,7 +4,8 @@ import type { TrainingFiles } from "../config/load";
 import type { ModelClaims } from "../workloads/modelPieces";
 import { NAMES, labels } from "../workloads/names";
 import { SKIP_AWAIT } from "../workloads/pod";
-import { trainingJobSpec } from "../workloads/trainingJob";
+import { trainingJobLabels, trainingJobSpec } from "../workloads/trainingJob";
+import { NODES_SERVICE, nodesServiceSpec } from "../workloads/trainingNodes";
 import { runId, trainedModelFolder } from "../workloads/trainingRun";
 
 /** Arguments of {@link TrainingJob}. */
@@ -48,13 +49,14 @@ export class TrainingJob extends pulumi.ComponentResource {
       trainedModelFolder(files.config, settings.merge, id),
     );
     const dataVolume = this.dataVolume(args);
+    if (settings.nodes > 1) this.nodesService(namespace);
     new k8s.batch.v1.Job(
       name,
       {
         metadata: {
           name: pulumi.interpolate`${NAMES.trainingJob}-${this.runId}`,
           namespace,
-          labels: labels("training", NAMES.trainingJob),
+          labels: trainingJobLabels(settings),
           ...(settings.await ? {} : { annotations: SKIP_AWAIT }),
         },
         spec: pulumi
@@ -64,6 +66,19 @@ export class TrainingJob extends pulumi.ComponentResource {
       { parent: this, customTimeouts: { create: `${String(settings.timeoutMinutes)}m` } },
     );
     this.registerOutputs({ runId: this.runId, modelFolder: this.modelFolder });
+  }
+
+  private nodesService(namespace: pulumi.Input<string>): void {
+    const metadata = {
+      name: NODES_SERVICE,
+      namespace,
+      labels: labels("training", NAMES.trainingJob),
+    };
+    new k8s.core.v1.Service(
+      "training-nodes",
+      { metadata, spec: nodesServiceSpec() },
+      { parent: this },
+    );
   }
 
   private dataVolume(args: TrainingJobArgs): k8s.types.input.core.v1.Volume {

@@ -104,7 +104,7 @@ export function loadConfig(root: string): StackConfig {
   const settings = parsed.data;
   const training = readTraining(root, settings, faults);
   faults.push(...unavailableFaults(settings), ...ruleFaults(settings), ...sourceFaults(settings));
-  faults.push(...trainingFaults(settings));
+  faults.push(...trainingFaults(settings, training?.config));
   faults.push(...caBundleFaults(root, settings.images.caBundle));
   faults.push(...servedRunFaults(settings, training?.config ?? {}));
   faults.push(

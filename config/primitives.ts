@@ -103,5 +103,7 @@ export const placement = z
         }),
       )
       .default([]),
+    /** PriorityClass of the pods. @default the cluster's default class */
+    priorityClassName: dnsLabel(253).optional(),
   })
   .prefault({});

@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { gateSchema } from "./gate";
-import { bucketFolder, fetchResources, placement, relativePath, resources } from "./primitives";
+import {
+  bucketFolder,
+  dnsLabel,
+  fetchResources,
+  placement,
+  relativePath,
+  resources,
+} from "./primitives";
 import { baseModelSource, bucketAccess } from "./sources";
 
 const data = z.discriminatedUnion("kind", [
@@ -65,8 +72,12 @@ export const trainingSchema = z.strictObject({
   backoffLimit: z.int().min(0).max(10).default(1),
   /** The Job is ended, and `pulumi up` stops waiting for it, after so many minutes. */
   timeoutMinutes: z.int().min(1).max(43_200).default(1440),
-  /** Nodes that train together. */
+  /** Pods that train together, each on `resources.gpu` GPUs; more than one need a volume that all can write. */
   nodes: z.int().min(1).max(64).default(1),
+  /** What DeepSpeed spreads over the GPUs: `zero2` gradients and optimizer, `zero3` the model too. */
+  deepspeed: z.enum(["none", "zero2", "zero3"]).default("none"),
+  /** LocalQueue of Kueue, which starts the Job once there is room for all of its pods. */
+  queue: dnsLabel(253).optional(),
   /** Serve, publish and register the result only if each of these metrics is good enough. */
   gate: gateSchema.optional(),
   /** Where the finished model is uploaded to. */

@@ -27,12 +27,6 @@ const RULES: readonly Rule[] = [
     instead: "vllm",
   },
   {
-    what: "training on several nodes",
-    used: ({ training }) =>
-      when(training !== undefined && training.nodes > 1, "training.nodes", training?.nodes),
-    instead: "1",
-  },
-  {
     what: "the dcgm-exporter sidecar",
     used: ({ training }) => when(training?.dcgmExporter === true, "training.dcgmExporter", true),
     instead: "false",

@@ -17,6 +17,14 @@ const tcp = (port: number): types.input.networking.v1.NetworkPolicyPort[] => [
   { protocol: "TCP", port },
 ];
 
+/** The pods of one run talk to each other over ports of their choice. */
+const trainingNodes: PolicySpec = {
+  podSelector: role("training"),
+  policyTypes: ["Ingress", "Egress"],
+  ingress: [{ from: [{ podSelector: role("training") }] }],
+  egress: [{ to: [{ podSelector: role("training") }] }],
+};
+
 /**
  * The NetworkPolicies of the namespace by name: nothing gets in or out but what is named here.
  * Traffic from the node itself (probes, NodePort) is outside of what policies govern.
@@ -68,6 +76,9 @@ export function networkPolicies(settings: EgressSettings): Record<string, Policy
       policyTypes: ["Ingress"],
       ingress: [{ from: [monitoring, ...clients], ports: tcp(PORTS.modelServer) }],
     },
+    ...(settings.training !== undefined && settings.training.nodes > 1
+      ? { "training-nodes": trainingNodes }
+      : {}),
     ...egressPolicies(settings),
   };
 }

@@ -29,6 +29,7 @@ export interface PodSettings {
       readonly value?: string | undefined;
       readonly effect?: "NoSchedule" | "PreferNoSchedule" | "NoExecute" | undefined;
     }[];
+    readonly priorityClassName?: string | undefined;
   };
 }
 
@@ -46,7 +47,7 @@ export function podDefaults(
   settings: PodSettings,
   pullSecrets: readonly string[],
 ): Omit<PodSpec, "containers"> {
-  const { nodeSelector, tolerations } = settings.placement;
+  const { nodeSelector, tolerations, priorityClassName } = settings.placement;
   return {
     // Service links would set VLLM_PORT and MLFLOW_PORT to tcp://…, which both programs read.
     enableServiceLinks: false,
@@ -64,6 +65,7 @@ export function podDefaults(
     ...(tolerations.length > 0
       ? { tolerations: tolerations.map((toleration) => definedOnly(toleration)) }
       : {}),
+    ...(priorityClassName === undefined ? {} : { priorityClassName }),
     ...(pullSecrets.length > 0 ? { imagePullSecrets: pullSecrets.map((name) => ({ name })) } : {}),
   };
 }
@@ -83,12 +85,20 @@ export function containerDefaults(): Omit<Container, "name"> {
 /** GPUs of a container whose settings name no number. */
 const DEFAULT_GPUS = { cuda: 1, cpu: 0 } as const;
 
+/** GPUs of a container. */
+export function gpuCount(
+  { gpu }: Pick<ResourceSettings, "gpu">,
+  accelerator: keyof typeof DEFAULT_GPUS,
+): number {
+  return gpu ?? DEFAULT_GPUS[accelerator];
+}
+
 /** Requests and limits: memory and GPUs are reserved whole, CPU may burst unless limited. */
 export function resourceRequirements(
   settings: ResourceSettings,
   accelerator: keyof typeof DEFAULT_GPUS,
 ): types.input.core.v1.ResourceRequirements {
-  const count = settings.gpu ?? DEFAULT_GPUS[accelerator];
+  const count = gpuCount(settings, accelerator);
   const gpus: Record<string, string> = count > 0 ? { "nvidia.com/gpu": String(count) } : {};
   return {
     requests: { cpu: settings.cpu, memory: settings.memory, ...gpus },

@@ -3,6 +3,7 @@ import type { Gate } from "../config/gateFile";
 import type { TrainingSettings } from "../config/training";
 import type { TrainingConfig } from "../config/trainingFile";
 import { OUTPUT_FOLDER } from "../config/trainingFile";
+import { deepspeedJson } from "./deepspeed";
 import type { ModelClaims } from "./modelPieces";
 import { modelPieces } from "./modelPieces";
 import { NAMES, labels } from "./names";
@@ -18,7 +19,8 @@ import {
 } from "./pod";
 import type { NamedVolume, SecretNames } from "./pod";
 import { publishPieces } from "./publish";
-import { DATA_FOLDER, trainingYaml } from "./trainingRun";
+import { NODES_SERVICE, torchrunEnv } from "./trainingNodes";
+import { DATA_FOLDER, DEEPSPEED_FILE, trainingYaml } from "./trainingRun";
 
 /** Annotation of the pod that holds the training file; mounted as /app/config/train_config.yaml. */
 export const CONFIG_ANNOTATION = "llmops.dev/train-config";
@@ -27,6 +29,7 @@ export const CONFIG_ANNOTATION = "llmops.dev/train-config";
 const FILES = {
   config: { name: "train_config.yaml", annotation: CONFIG_ANNOTATION },
   gate: { name: "gate.json", annotation: "llmops.dev/gate" },
+  deepspeed: { name: DEEPSPEED_FILE, annotation: "llmops.dev/deepspeed" },
 } as const;
 
 /** Name of the container that trains. */
@@ -71,6 +74,7 @@ function environment(args: TrainingPodArgs): types.input.core.v1.EnvVar[] {
         ? { MLFLOW_TRACKING_URI: trackingUri, MLFLOW_EXPERIMENT_NAME: settings.experiment }
         : {}),
     }),
+    ...torchrunEnv(settings, id, args.accelerator),
     ...secretEnvs(settings.tracking.wandb ? ["WANDB_API_KEY"] : [], secrets),
   ];
 }
@@ -86,6 +90,7 @@ function contents({
   return {
     config: trainingYaml(config, settings, id),
     ...(gate === undefined ? {} : { gate: JSON.stringify(gate) }),
+    ...(settings.deepspeed === "none" ? {} : { deepspeed: deepspeedJson(settings.deepspeed) }),
   };
 }
 
@@ -128,6 +133,7 @@ export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTempl
     spec: {
       ...podDefaults("training", settings, args.pullSecrets),
       restartPolicy: "Never",
+      ...(settings.nodes > 1 ? { subdomain: NODES_SERVICE } : {}),
       terminationGracePeriodSeconds: 60,
       ...(base.initContainers.length > 0 ? { initContainers: base.initContainers } : {}),
       containers: [

@@ -2,9 +2,10 @@ import type { types } from "@pulumi/kubernetes";
 import { isDownloaded } from "../config/sources";
 import type { TrainingSettings } from "../config/training";
 import { FETCH_EXIT } from "./fetch";
-import { NAMES } from "./names";
+import { NAMES, labels } from "./names";
 import type { TrainingPodArgs } from "./training";
 import { TRAINING_CONTAINER, trainingPod } from "./training";
+import { indexedFields } from "./trainingNodes";
 
 /** How the training container ends when another try of the same cannot help; see docs/training.md. */
 export const TRAINING_EXIT = { usage: 2, data: 65, config: 78, gate: 79 } as const;
@@ -42,9 +43,19 @@ function failureRules(settings: Pick<TrainingSettings, "baseModel" | "publish">)
 export function trainingJobSpec(args: TrainingPodArgs): types.input.batch.v1.JobSpec {
   const { settings } = args.files;
   return {
-    backoffLimit: settings.backoffLimit,
+    ...indexedFields(settings),
     activeDeadlineSeconds: settings.timeoutMinutes * 60,
     podFailurePolicy: { rules: failureRules(settings) },
     template: trainingPod(args),
+  };
+}
+
+/** Labels of the Job: Kueue holds back one with a queue until there is room for all of its pods. */
+export function trainingJobLabels({
+  queue,
+}: Pick<TrainingSettings, "queue">): Record<string, string> {
+  return {
+    ...labels("training", NAMES.trainingJob),
+    ...(queue === undefined ? {} : { "kueue.x-k8s.io/queue-name": queue }),
   };
 }

@@ -154,7 +154,6 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
   });
   test.each<[string, object, string]>([
     ["llamafactory server", { models: [model({ server: "llamafactory" })] }, "models[0].server"],
-    ["several nodes", training({ nodes: 2 }), "training.nodes"],
     ["dcgm", training({ dcgmExporter: true }), "training.dcgmExporter"],
     ["postgres", { mlflow: { backend: { kind: "postgres" } } }, "mlflow.backend.kind"],
     ["cloudsql", { mlflow: { backend: { kind: "cloudsql" } } }, "mlflow.backend.kind"],

@@ -45,6 +45,9 @@ describe("the run id", () => {
     ["the data", { data: { "a.json": "[1]" } }],
     ["the image", { image: IMAGE.replace("aaaa", "bbbb") }],
     ["the run label", { settings: training({ run: "2" }) }],
+    ["the number of nodes", { settings: training({ nodes: 2 }) }],
+    ["the number of GPUs", { settings: training({ resources: { gpu: 2 } }) }],
+    ["DeepSpeed", { settings: training({ deepspeed: "zero2" }) }],
     [
       "the base model",
       { settings: training({ baseModel: { kind: "volume", path: "base/other" } }) },
@@ -54,7 +57,10 @@ describe("the run id", () => {
   });
 
   test("does not change with resources, retries, placement or the registry's host", () => {
-    const settings = training({ resources: { memory: "1Gi" }, backoffLimit: 3, timeoutMinutes: 5 });
+    const resources = { memory: "1Gi", gpu: 1 };
+    const placement = { priorityClassName: "high" };
+    const retries = { backoffLimit: 3, timeoutMinutes: 5 };
+    const settings = training({ resources, placement, queue: "gpu", ...retries });
     const image = IMAGE.replace("registry.test", "mirror.test");
     expect(identity({ settings, image })).toBe(identity());
   });
@@ -101,12 +107,22 @@ describe("the training file in the pod", () => {
   test("is what the user wrote and what the platform decides", () => {
     expect(parse(trainingYaml(CONFIG, training(), "0123456789"))).toEqual({
       ...CONFIG,
+      disable_tqdm: true,
+      enable_jit_checkpoint: true,
       model_name_or_path: "/models/base/model",
       dataset_dir: "/app/data",
       output_dir: "/app/output/0123456789",
       overwrite_output_dir: false,
       report_to: "none",
       run_name: "0123456789",
+    });
+  });
+
+  test("does not overrule a user who wants bars, or no checkpoint when told to end", () => {
+    const config = { ...CONFIG, disable_tqdm: false, enable_jit_checkpoint: false };
+    expect(parse(trainingYaml(config, training(), "id"))).toMatchObject({
+      disable_tqdm: false,
+      enable_jit_checkpoint: false,
     });
   });
 

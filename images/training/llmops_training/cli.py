@@ -14,8 +14,10 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llmops_training import completion, endings, gate
+from llmops_training import completion, endings, gate, progress
 from llmops_training.checkpoints import set_aside_broken
+from llmops_training.diagnosis import explain
+from llmops_training.distributed import Node, follow, load_node, wait_for_peers
 from llmops_training.merge import merge
 from llmops_training.process import (
     ProcessRunner,
@@ -24,6 +26,7 @@ from llmops_training.process import (
     llamafactory,
     trainer_environment,
 )
+from llmops_training.progress import Progress
 from llmops_training.publishing import PublishFailed, publish
 from llmops_training.run import TrainingRun, UsageError, load_run
 from llmops_training.tracking import Reporter
@@ -50,7 +53,9 @@ def main(arguments: Sequence[str]) -> int:
         return end(str(error), endings.USAGE)
     except Stopped as stop:
         return end(f"{stop}; the next try resumes from the last checkpoint", stop.code)
-    except (TrainerFailed, PublishFailed, endings.Ended) as failure:
+    except TrainerFailed as failure:
+        return end(*explain(failure, run.output))
+    except (PublishFailed, endings.Ended) as failure:
         return end(str(failure), failure.code)
     return 0
 
@@ -67,14 +72,18 @@ def train(run: TrainingRun, env: Mapping[str, str]) -> None:
     """Brings a run to its end, from wherever it stands."""
     runner = ProcessRunner()
     runner.listen()
+    node = load_node(env)
+    if node.rank > 0:
+        follow(run, node, runner, trainer_environment(env))
+        return
     if not completion.is_complete(run):
-        finish(run, runner, env)
+        finish(run, runner, env, node)
     log.info("run %s is complete: %s", run.run_id, run.model_path)
     if run.publishing is not None:
         publish(run, run.publishing, runner, env, seconds=flush_seconds(env))
 
 
-def finish(run: TrainingRun, runner: ProcessRunner, env: Mapping[str, str]) -> None:
+def finish(run: TrainingRun, runner: ProcessRunner, env: Mapping[str, str], node: Node) -> None:
     """Trains, merges and reports what is left of it."""
     run.output.mkdir(parents=True, exist_ok=True)
     child_env = trainer_environment(env)
@@ -85,7 +94,9 @@ def finish(run: TrainingRun, runner: ProcessRunner, env: Mapping[str, str]) -> N
         if not completion.is_trained(run):
             resumed = set_aside_broken(run.output)
             log.info("resume from %s" if resumed else "start from the beginning%s", resumed or "")
-            runner.run(llamafactory("train", run.config_file), child_env)
+            wait_for_peers(node, runner)
+            with Progress(run.output, progress_seconds(env)):
+                runner.run(llamafactory("train", run.config_file), child_env)
             completion.mark_trained(run)
         if run.merge and run.trains_adapter:
             merge(run, runner, child_env)
@@ -120,6 +131,11 @@ def report(run: TrainingRun, env: Mapping[str, str]) -> int:
     status = "FINISHED" if completion.is_trained(run) and not refused else "FAILED"
     with Reporter(run, run.tracking) as reporter:
         return 0 if reporter.finish(status, seconds=flush_seconds(env)) else 1
+
+
+def progress_seconds(env: Mapping[str, str]) -> float:
+    """How long between two lines about how far the training is."""
+    return float(env.get(progress.VARIABLE, progress.SECONDS))
 
 
 def flush_seconds(env: Mapping[str, str]) -> float:
