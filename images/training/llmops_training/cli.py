@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llmops_training import completion, endings, gate, progress
+from llmops_training import completion, data_check, endings, gate, progress
 from llmops_training.checkpoints import set_aside_broken
 from llmops_training.diagnosis import explain
 from llmops_training.distributed import Node, follow, load_node, wait_for_peers
@@ -92,6 +92,7 @@ def finish(run: TrainingRun, runner: ProcessRunner, env: Mapping[str, str], node
         if run.tracking is not None:
             reporter = stack.enter_context(Reporter(run, run.tracking))
         if not completion.is_trained(run):
+            data_check.check(run)
             resumed = set_aside_broken(run.output)
             log.info("resume from %s" if resumed else "start from the beginning%s", resumed or "")
             wait_for_peers(node, runner)
