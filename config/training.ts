@@ -55,8 +55,12 @@ export const trainingSchema = z.strictObject({
   tracking: z
     .strictObject({
       mlflow: z.boolean().default(true),
-      /** Weights & Biases; needs the secret WANDB_API_KEY. */
+      /** CPU, memory, disk and GPUs of the pod, every 15 seconds, beside the metrics in MLflow. */
+      systemMetrics: z.boolean().default(false),
+      /** Weights & Biases; needs the secret WANDB_API_KEY unless it is offline. */
       wandb: z.boolean().default(false),
+      /** `offline` keeps what is for W&B in the folder of the run, for `wandb sync` later. */
+      wandbMode: z.enum(["online", "offline"]).default("online"),
     })
     .prefault({}),
   resources: resources({ cpu: "4", memory: "32Gi", shm: "8Gi" }),

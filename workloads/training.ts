@@ -1,7 +1,5 @@
 import type { types } from "@pulumi/kubernetes";
-import type { Gate } from "../config/gateFile";
-import type { TrainingSettings } from "../config/training";
-import type { TrainingConfig } from "../config/trainingFile";
+import type { TrainingFiles } from "../config/load";
 import { OUTPUT_FOLDER } from "../config/trainingFile";
 import { deepspeedJson } from "./deepspeed";
 import type { ModelClaims } from "./modelPieces";
@@ -21,6 +19,7 @@ import type { NamedVolume, SecretNames } from "./pod";
 import { publishPieces } from "./publish";
 import { NODES_SERVICE, torchrunEnv } from "./trainingNodes";
 import { DATA_FOLDER, DEEPSPEED_FILE, trainingYaml } from "./trainingRun";
+import { trackingEnv, usesWandb } from "./trainingTracking";
 
 /** Annotation of the pod that holds the training file; mounted as /app/config/train_config.yaml. */
 export const CONFIG_ANNOTATION = "llmops.dev/train-config";
@@ -38,11 +37,7 @@ const OUTPUT_VOLUME = "train-output";
 
 /** What the training pod is made of. */
 export interface TrainingPodArgs {
-  readonly files: {
-    readonly settings: TrainingSettings;
-    readonly config: TrainingConfig;
-    readonly gate?: Gate | undefined;
-  };
+  readonly files: Omit<TrainingFiles, "data"> & Partial<TrainingFiles>;
   readonly runId: string;
   readonly image: string;
   readonly accelerator: "cuda" | "cpu";
@@ -58,7 +53,7 @@ export interface TrainingPodArgs {
 
 /** Environment of the training container. */
 function environment(args: TrainingPodArgs): types.input.core.v1.EnvVar[] {
-  const { runId: id, image, trackingUri, secrets } = args;
+  const { runId: id, image, secrets } = args;
   const { settings } = args.files;
   return [
     ...plainEnv({
@@ -70,12 +65,10 @@ function environment(args: TrainingPodArgs): types.input.core.v1.EnvVar[] {
       LLMOPS_RUN_LABEL: settings.run,
       LLMOPS_MERGE: String(settings.merge),
       ...(args.files.gate === undefined ? {} : { LLMOPS_GATE: pathOf("gate") }),
-      ...(settings.tracking.mlflow
-        ? { MLFLOW_TRACKING_URI: trackingUri, MLFLOW_EXPERIMENT_NAME: settings.experiment }
-        : {}),
+      ...trackingEnv(args),
     }),
     ...torchrunEnv(settings, id, args.accelerator),
-    ...secretEnvs(settings.tracking.wandb ? ["WANDB_API_KEY"] : [], secrets),
+    ...secretEnvs(usesWandb(settings.tracking) ? ["WANDB_API_KEY"] : [], secrets),
   ];
 }
 

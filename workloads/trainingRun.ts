@@ -57,7 +57,7 @@ export function runsFolder(config: TrainingConfig): string {
 }
 
 /** Folder of a run in the training container. */
-function runFolder(config: TrainingConfig, id: string): string {
+export function runFolder(config: TrainingConfig, id: string): string {
   return `${OUTPUT_FOLDER}${runsFolder(config)}/${id}`;
 }
 

@@ -354,6 +354,37 @@ describe("the Job", () => {
     expect(JSON.stringify(spec())).not.toMatch(/LLMOPS_PUBLISH|LLMOPS_REGISTERED_MODEL/);
   });
 
+  test("says what the run is made of", () => {
+    const files = { settings: training(), config: CONFIG, data: { "a.json": "[]" } };
+    const values = Object.fromEntries(
+      (container(spec({}, "cpu", { files })).env as { name: string; value?: string }[]).map(
+        ({ name, value }) => [name, value],
+      ),
+    );
+    expect(values).toMatchObject({
+      LLMOPS_IMAGE: IMAGE,
+      LLMOPS_TRAINING_FILE: "examples/lumen7/lora.yaml",
+      LLMOPS_DATA_FINGERPRINT: expect.stringMatching(/^[0-9a-f]{10}$/) as string,
+    });
+    expect(Object.keys(values)).not.toContain("LLMOPS_SYSTEM_METRICS");
+  });
+
+  test("samples what the pod uses only where it can be told to MLflow", () => {
+    const asked = (tracking: object) => JSON.stringify(spec({ tracking }));
+    expect(asked({ systemMetrics: true })).toContain("LLMOPS_SYSTEM_METRICS");
+    expect(asked({ systemMetrics: true, mlflow: false })).not.toContain("LLMOPS_SYSTEM_METRICS");
+  });
+
+  test("W&B offline keeps its files in the folder of the run, and needs no key", () => {
+    const tracking = { wandb: true, wandbMode: "offline" };
+    const { env } = container(spec({ tracking }));
+    expect(env).toContainEqual({ name: "WANDB_MODE", value: "offline" });
+    expect(env).toContainEqual({ name: "WANDB_DIR", value: "/app/output/0123456789" });
+    expect(references(spec({ tracking }))).toEqual([]);
+    const yaml = parse(trainingYaml(CONFIG, training({ tracking }), "id")) as object;
+    expect(yaml).toHaveProperty("report_to", "wandb");
+  });
+
   test("has a tracking URI only when MLflow is wanted", () => {
     const names = (change: object) =>
       container(spec(change)).env.map((variable) => (variable as { name: string }).name);

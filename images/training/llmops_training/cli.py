@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llmops_training import completion, data_check, endings, gate, progress
+from llmops_training import completion, data_check, endings, gate, progress, system_metrics
 from llmops_training.checkpoints import set_aside_broken
 from llmops_training.diagnosis import explain
 from llmops_training.distributed import Node, follow, load_node, wait_for_peers
@@ -29,6 +29,7 @@ from llmops_training.process import (
 from llmops_training.progress import Progress
 from llmops_training.publishing import PublishFailed, publish
 from llmops_training.run import TrainingRun, UsageError, load_run
+from llmops_training.system_metrics import SystemMetrics
 from llmops_training.tracking import Reporter
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,8 @@ def finish(run: TrainingRun, runner: ProcessRunner, env: Mapping[str, str], node
             resumed = set_aside_broken(run.output)
             log.info("resume from %s" if resumed else "start from the beginning%s", resumed or "")
             wait_for_peers(node, runner)
+            if env.get("LLMOPS_SYSTEM_METRICS") == "true":
+                stack.enter_context(SystemMetrics(run.output, system_seconds(env)))
             with Progress(run.output, progress_seconds(env)):
                 runner.run(llamafactory("train", run.config_file), child_env)
             completion.mark_trained(run)
@@ -132,6 +135,11 @@ def report(run: TrainingRun, env: Mapping[str, str]) -> int:
     status = "FINISHED" if completion.is_trained(run) and not refused else "FAILED"
     with Reporter(run, run.tracking) as reporter:
         return 0 if reporter.finish(status, seconds=flush_seconds(env)) else 1
+
+
+def system_seconds(env: Mapping[str, str]) -> float:
+    """How long between two samples of what the pod uses."""
+    return float(env.get(system_metrics.SECONDS_VARIABLE, system_metrics.SECONDS))
 
 
 def progress_seconds(env: Mapping[str, str]) -> float:

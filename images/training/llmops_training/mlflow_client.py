@@ -39,11 +39,12 @@ class Version:
 
 @dataclass(frozen=True)
 class Point:
-    """One value of a metric."""
+    """One value of a metric; `time` in milliseconds, 0 for now."""
 
     name: str
     value: float
     step: int
+    time: int = 0
 
 
 class MlflowRun:
@@ -92,7 +93,9 @@ class MlflowRun:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        metrics = [Metric(point.name, point.value, now, point.step) for point in points]
+        metrics = [
+            Metric(point.name, point.value, point.time or now, point.step) for point in points
+        ]
         for start in range(0, len(metrics), METRICS_PER_CALL):
             self._client.log_batch(self.id, metrics=metrics[start : start + METRICS_PER_CALL])
 

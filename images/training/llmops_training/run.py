@@ -122,6 +122,9 @@ def load_run(config_file: Path, env: Mapping[str, str]) -> TrainingRun:
         "llmops.model": env.get("MODEL_NAME"),
         "llmops.code_version": env.get("LLMOPS_CODE_VERSION"),
         "llmops.image": env.get("LLMOPS_IMAGE"),
+        "llmops.run_label": env.get("LLMOPS_RUN_LABEL"),
+        "llmops.training_file": env.get("LLMOPS_TRAINING_FILE"),
+        "llmops.data_fingerprint": env.get("LLMOPS_DATA_FINGERPRINT"),
     }
     return TrainingRun(
         run_id=run_id,
