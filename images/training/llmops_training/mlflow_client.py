@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LONGEST_VALUE = 6000
+# Of a registered model: the version that the stack published last.
+ALIAS = "published"
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
 REJECTIONS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED")
@@ -109,20 +111,24 @@ class MlflowRun:
 
 
 def register(uri: str, version: Version) -> str:
-    """The number of the version with this source, which is created where there is none."""
+    """The number of the version with this source, which is created where there is none.
+
+    The alias `published` of the model is moved to it.
+    """
     client = connect(uri)
     create_registered_model(client, version.name)
-    known = find_version(client, version.name, version.source)
-    if known is not None:
-        return known
-    created = client.create_model_version(
-        version.name,
-        version.source,
-        run_id=version.mlflow_run or None,
-        tags=dict(version.tags),
-        await_creation_for=0,
-    )
-    return str(created.version)
+    number = find_version(client, version.name, version.source)
+    if number is None:
+        created = client.create_model_version(
+            version.name,
+            version.source,
+            run_id=version.mlflow_run or None,
+            tags=dict(version.tags),
+            await_creation_for=0,
+        )
+        number = str(created.version)
+    client.set_registered_model_alias(version.name, ALIAS, number)
+    return number
 
 
 def create_registered_model(client: MlflowClient, name: str) -> None:
