@@ -12,7 +12,7 @@ import { TrainingJob } from "./components/trainingJob";
 import { loadConfig } from "./config/load";
 import { hasIdentity } from "./config/usedSources";
 import { endpoints as endpointsOf } from "./workloads/endpoints";
-import { servesTraining } from "./workloads/modelServer";
+import { afterTraining } from "./workloads/servedRun";
 
 const { settings, secrets, training: files } = loadConfig(__dirname);
 const { accelerator, pullSecrets } = settings.images;
@@ -52,6 +52,7 @@ const training =
     { provider },
   );
 
+const trained = files && training && { ...files, runId: training.runId };
 for (const model of settings.models) {
   new ModelServer(
     model.name,
@@ -59,12 +60,12 @@ for (const model of settings.models) {
       ...modelPod,
       settings: model,
       image: images.inference,
-      trainedFolder: training?.modelFolder,
+      trained,
       apiKeySecret,
       identity: hasIdentity(settings, "inference"),
     },
     // A run is served only after it has succeeded, whatever the path says already.
-    { provider, dependsOn: servesTraining(model) && training ? [training] : [] },
+    { provider, dependsOn: afterTraining(model, trained) && training ? [training] : [] },
   );
 }
 

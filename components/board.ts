@@ -17,7 +17,11 @@ export class Board extends pulumi.ComponentResource {
     const { namespace, settings } = args;
     const metadata = { name: NAMES.board, namespace, labels: labels("board", NAMES.board) };
     new k8s.apps.v1.Deployment(name, { metadata, spec: boardSpec(args) }, { parent: this });
-    new k8s.core.v1.Service(name, { metadata: serviceMetadata(metadata), spec: boardServiceSpec(settings) }, { parent: this });
+    new k8s.core.v1.Service(
+      name,
+      { metadata: serviceMetadata(metadata), spec: boardServiceSpec(settings) },
+      { parent: this },
+    );
     this.registerOutputs();
   }
 }

@@ -3,8 +3,14 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ModelSettings } from "../config/models";
 import { autoscalerSpec } from "../workloads/autoscaler";
 import type { ModelClaims } from "../workloads/modelPieces";
-import { disruptionBudgetSpec, modelServerSpec, rolloutSeconds } from "../workloads/modelServer";
+import {
+  disruptionBudgetSpec,
+  modelServerSpec,
+  rolloutMetadata,
+  rolloutSeconds,
+} from "../workloads/modelServer";
 import { NAMES, PORTS, labels, modelServerName, selectorLabels } from "../workloads/names";
+import type { TrainedRun } from "../workloads/servedRun";
 import { CONFIG_FILE, SERVERS } from "../workloads/servers";
 import { serviceMetadata, serviceSpec } from "../workloads/service";
 
@@ -15,8 +21,8 @@ export interface ModelServerArgs {
   readonly accelerator: "cuda" | "cpu";
   /** Image by digest. */
   readonly image: pulumi.Input<string>;
-  /** Folder on `model-output-pvc` of what the stack's training run ends with, if there is one. */
-  readonly trainedFolder: pulumi.Output<string> | undefined;
+  /** The stack's training and its run, if there is one. */
+  readonly trained: TrainedRun | undefined;
   readonly claims: ModelClaims;
   /** Name of the Secret with VLLM_API_KEY. */
   readonly apiKeySecret: pulumi.Input<string>;
@@ -48,7 +54,10 @@ export class ModelServer extends pulumi.ComponentResource {
     );
     new k8s.apps.v1.Deployment(
       server,
-      { metadata, spec: modelServerSpec({ ...args, configMap: config.metadata.name }) },
+      {
+        metadata: { ...metadata, ...rolloutMetadata(args) },
+        spec: modelServerSpec({ ...args, configMap: config.metadata.name }),
+      },
       { parent: this, ignoreChanges: ["spec.replicas"], customTimeouts: rolloutTimeouts(settings) },
     );
     new k8s.core.v1.Service(

@@ -19,16 +19,6 @@ const when = (
 /** Settings whose behaviour this version does not have. They are refused, never ignored. */
 const RULES: readonly Rule[] = [
   {
-    what: "training on several nodes",
-    used: ({ training }) =>
-      when(training !== undefined && training.nodes > 1, "training.nodes", training?.nodes),
-    instead: "1",
-  },
-  {
-    what: "the metric gate",
-    used: ({ training }) => when(training?.gate !== undefined, "training.gate", training?.gate),
-  },
-  {
     what: "MLflow on a database server",
     used: ({ mlflow }) =>
       when(mlflow.backend.kind !== "sqlite", "mlflow.backend.kind", mlflow.backend.kind),

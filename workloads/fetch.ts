@@ -25,8 +25,8 @@ export const ARTIFACTORY_KEYS = [
 /** How the downloader ends when it does not succeed; sysexits.h has the numbers. */
 export const FETCH_EXIT = { usage: 2, retry: 75, config: 78 } as const;
 
-/** The downloader, in an environment of its own in both images. */
-const COMMAND = ["/opt/models/bin/python", "-m", "llmops_models"] as const;
+/** What fetches, checks and publishes models, in an environment of its own in both images. */
+export const MODELS_COMMAND = ["/opt/models/bin/python", "-m", "llmops_models"] as const;
 
 const TMP_VOLUME = "fetch-tmp";
 
@@ -34,7 +34,7 @@ const TMP_VOLUME = "fetch-tmp";
 export interface FetchArgs {
   readonly source: DownloadedSource;
   /** Name of the adapter that it is; undefined for a model. */
-  readonly adapter?: string;
+  readonly adapter?: string | undefined;
   readonly image: Input<string>;
   readonly fetchResources: ResourceSettings;
   /** Where the volume that takes the model is mounted. */
@@ -92,7 +92,7 @@ export function fetchModel(args: FetchArgs): {
       ...containerDefaults(),
       name: args.adapter === undefined ? NAMES.fetchContainer : `fetch-adapter-${args.adapter}`,
       image: args.image,
-      command: [...COMMAND],
+      command: [...MODELS_COMMAND],
       args: fetchArguments(args.source, args.adapter),
       env: [...plainEnv({ ...PRIVATE_ENV, ...offline }), ...env],
       resources: resourceRequirements({ ...args.fetchResources, gpu: 0 }, "cpu"),

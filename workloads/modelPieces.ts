@@ -6,6 +6,8 @@ import { fetchModel } from "./fetch";
 import type { FetchArgs } from "./fetch";
 import { FUSE_ANNOTATIONS, bucketVolume } from "./gcs";
 import type { NamedVolume } from "./pod";
+import type { ServedModel } from "./servedRun";
+import { runCheck } from "./servedRun";
 import { modelPath, rootFolder, sourcesFolder } from "./source";
 
 /** Names of the claims that models lie on. */
@@ -34,6 +36,8 @@ export interface ModelPiecesArgs extends Omit<FetchArgs, "source" | "store"> {
   readonly claims: ModelClaims;
   /** Name of the pod's volume of `model-output-pvc`. */
   readonly outputVolume: string;
+  /** What is served: it may be a run that must be complete first. */
+  readonly served?: ServedModel | undefined;
 }
 
 const CACHE_VOLUME = "hub-cache";
@@ -83,9 +87,11 @@ export function modelPieces(args: ModelPiecesArgs): ModelPieces {
       modelOutput: undefined,
     };
   }
+  const mount = onOutput(args);
   return {
     ...common,
-    mounts: [{ ...onOutput(args), readOnly: true }],
+    initContainers: runCheck(args, mount),
+    mounts: [{ ...mount, readOnly: true }],
     volumes: [],
     modelOutput: "read",
   };

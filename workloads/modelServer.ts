@@ -2,6 +2,7 @@ import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
 import type { ModelSettings } from "../config/models";
 import { servedNames } from "../config/models";
+import type { ModelSource } from "../config/sources";
 import { isDownloaded } from "../config/sources";
 import type { ModelClaims, ModelPieces } from "./modelPieces";
 import { joinPieces, modelPieces } from "./modelPieces";
@@ -11,12 +12,14 @@ import {
   HOME,
   OFFLINE_ENV,
   PRIVATE_ENV,
+  SKIP_AWAIT,
   containerDefaults,
   plainEnv,
   podDefaults,
   resourceRequirements,
 } from "./pod";
 import type { SecretNames } from "./pod";
+import { servedModel, waitMinutes } from "./servedRun";
 import { SERVERS, SHUTDOWN_SECONDS } from "./servers";
 import type { ServerArgs } from "./servers";
 
@@ -130,12 +133,9 @@ function spread({
 function servedPieces(args: ModelServerPodArgs): ModelPieces {
   const { source, adapters, fetchResources } = args.settings;
   const common = { ...args, fetchResources, outputVolume: OUTPUT_VOLUME };
-  return joinPieces([
-    modelPieces({ ...common, source }),
-    ...adapters.map((adapter) =>
-      modelPieces({ ...common, source: adapter.source, adapter: adapter.name }),
-    ),
-  ]);
+  const pieces = (of: ModelSource, adapter?: string): ModelPieces =>
+    modelPieces({ ...common, source: of, adapter, served: servedModel(of, args.trained, adapter) });
+  return joinPieces([pieces(source), ...adapters.map((each) => pieces(each.source, each.name))]);
 }
 
 function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTemplateSpec {
@@ -203,6 +203,13 @@ export function rolloutSeconds({
   return (startupMinutes + (downloads ? fetchMinutes : 0)) * 60 + 600;
 }
 
+/** `pulumi up` does not wait for a server that waits for training itself. */
+export function rolloutMetadata({ settings, trained }: Pick<ServerArgs, "settings" | "trained">): {
+  readonly annotations?: Readonly<Record<string, string>>;
+} {
+  return waitMinutes(settings, trained) > 0 ? { annotations: SKIP_AWAIT } : {};
+}
+
 /** The Deployment of a model server. It has no `replicas`: those belong to the autoscaler. */
 export function modelServerSpec(args: ModelServerPodArgs): types.input.apps.v1.DeploymentSpec {
   const { settings } = args;
@@ -214,17 +221,10 @@ export function modelServerSpec(args: ModelServerPodArgs): types.input.apps.v1.D
         ? { maxSurge: 1, maxUnavailable: 0 }
         : { maxSurge: 0, maxUnavailable: 1 },
     },
-    progressDeadlineSeconds: rolloutSeconds(settings),
+    progressDeadlineSeconds: rolloutSeconds(settings) + 60 * waitMinutes(settings, args.trained),
     revisionHistoryLimit: 3,
     template: modelServerPod(args),
   };
-}
-
-/** Whether a model server serves what the stack's training run ends with. */
-export function servesTraining({ source, adapters }: ModelSettings): boolean {
-  return [source, ...adapters.map((adapter) => adapter.source)].some(
-    ({ kind }) => kind === "training",
-  );
 }
 
 /** How many of a server's pods may be taken away at once by a drain; none is blocked for ever. */

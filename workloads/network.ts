@@ -59,6 +59,14 @@ function boardPolicy({ board }: NetworkSettings): Record<string, PolicySpec> {
   return { board: { podSelector: role("board"), policyTypes: ["Ingress"], ingress } };
 }
 
+/** The pods of one run talk to each other over ports of their choice. */
+const trainingNodes: PolicySpec = {
+  podSelector: role("training"),
+  policyTypes: ["Ingress", "Egress"],
+  ingress: [{ from: [{ podSelector: role("training") }] }],
+  egress: [{ to: [{ podSelector: role("training") }] }],
+};
+
 /**
  * The NetworkPolicies of the namespace by name: nothing gets in or out but what is named here.
  * Traffic from the node itself (probes, NodePort) is outside of what policies govern.
@@ -114,6 +122,9 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
     ...(frontDoor.enabled ? { "front-door": frontDoorPolicy(clients, monitoring) } : {}),
     ...gpuMetricsPolicy(settings),
     ...boardPolicy(settings),
+    ...(settings.training !== undefined && settings.training.nodes > 1
+      ? { "training-nodes": trainingNodes }
+      : {}),
     ...egressPolicies(settings),
   };
 }

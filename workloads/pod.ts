@@ -9,6 +9,9 @@ export const USER_ID = 10001;
 /** Home folder of that user, with its caches below. */
 export const HOME = "/home/app";
 
+/** Annotation of an object that `pulumi up` does not wait for. */
+export const SKIP_AWAIT: Readonly<Record<string, string>> = { "pulumi.com/skipAwait": "true" };
+
 /** Folder in which a container finds its run configuration. */
 export const CONFIG_FOLDER = "/app/config";
 
@@ -83,12 +86,20 @@ export function containerDefaults(): Omit<Container, "name"> {
 /** GPUs of a container whose settings name no number. */
 const DEFAULT_GPUS = { cuda: 1, cpu: 0 } as const;
 
+/** GPUs of a container. */
+export function gpuCount(
+  { gpu }: Pick<ResourceSettings, "gpu">,
+  accelerator: keyof typeof DEFAULT_GPUS,
+): number {
+  return gpu ?? DEFAULT_GPUS[accelerator];
+}
+
 /** Requests and limits: memory and GPUs are reserved whole, CPU may burst unless limited. */
 export function resourceRequirements(
   settings: ResourceSettings,
   accelerator: keyof typeof DEFAULT_GPUS,
 ): types.input.core.v1.ResourceRequirements {
-  const count = settings.gpu ?? DEFAULT_GPUS[accelerator];
+  const count = gpuCount(settings, accelerator);
   const { gpuResource = "nvidia.com/gpu" } = settings;
   const gpus: Record<string, string> = count > 0 ? { [gpuResource]: String(count) } : {};
   return {

@@ -5,7 +5,8 @@ import type { ModelSettings } from "../config/models";
 import { hasOpposite } from "../config/serverOptions";
 import { PORTS } from "./names";
 import { CONFIG_FOLDER, plainEnv, secretEnv } from "./pod";
-import { servedModelPath } from "./source";
+import type { TrainedRun } from "./servedRun";
+import { servedModel } from "./servedRun";
 
 /** Seconds that a server waits for requests under way once it is told to end. */
 export const SHUTDOWN_SECONDS = 45;
@@ -16,8 +17,8 @@ export const CONFIG_FILE = "inference.yaml";
 /** What the container of a server depends on. */
 export interface ServerArgs {
   readonly settings: ModelSettings;
-  /** Folder on `model-output-pvc` of what the stack's training run ends with, if there is one. */
-  readonly trainedFolder: pulumi.Output<string> | undefined;
+  /** The stack's training and its run, if there is one. */
+  readonly trained: TrainedRun | undefined;
   /** Name of the Secret with VLLM_API_KEY. */
   readonly apiKeySecret: pulumi.Input<string>;
 }
@@ -65,9 +66,9 @@ const vllm: Server = {
       ...Object.fromEntries(Object.entries(options).map(switched)),
       ...VLLM_OPTIONS,
     }),
-  args: ({ settings: { name, servedName, source, adapters }, trainedFolder }) => [
+  args: ({ settings: { name, servedName, source, adapters }, trained }) => [
     "serve",
-    servedModelPath(source, trainedFolder),
+    servedModel(source, trained).modelPath,
     "--served-model-name",
     servedName ?? name,
     "--config",
@@ -75,7 +76,7 @@ const vllm: Server = {
     ...(adapters.length > 0 ? ["--lora-modules"] : []),
     ...adapters.map(
       (adapter) =>
-        pulumi.interpolate`${adapter.name}=${servedModelPath(adapter.source, trainedFolder, adapter.name)}`,
+        pulumi.interpolate`${adapter.name}=${servedModel(adapter.source, trained, adapter.name).modelPath}`,
     ),
   ],
   env: ({ apiKeySecret }) => [secretEnv("VLLM_API_KEY", apiKeySecret)],
@@ -87,10 +88,10 @@ const vllm: Server = {
 /** Its file names everything but the model, whose folder changes with every training run. */
 const llamafactory: Server = {
   yaml: ({ options }) => stringify({ ...options, infer_backend: "vllm" }),
-  args: ({ settings: { source }, trainedFolder }) => [
+  args: ({ settings: { source }, trained }) => [
     "api",
     FILE,
-    pulumi.interpolate`model_name_or_path=${servedModelPath(source, trainedFolder)}`,
+    pulumi.interpolate`model_name_or_path=${servedModel(source, trained).modelPath}`,
   ],
   env: ({ settings: { name, servedName }, apiKeySecret }) => [
     ...plainEnv({

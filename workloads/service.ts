@@ -1,4 +1,5 @@
 import type { types } from "@pulumi/kubernetes";
+import { SKIP_AWAIT } from "./pod";
 
 /** Settings of a Service. */
 export interface ServiceSettings {

@@ -1,4 +1,3 @@
-import * as pulumi from "@pulumi/pulumi";
 import type { ModelSource, RemoteSource } from "../config/sources";
 import { ARCHIVE, isRemote } from "../config/sources";
 import { fingerprint } from "./fingerprint";
@@ -81,19 +80,4 @@ export function modelPath(source: ModelSource, root = MODELS_FOLDER): string {
   if (source.kind === "volume") return `${root}/${source.path}`;
   if (isRemote(source)) return `${sourcesFolder(root)}/${sourceFolder(source)}`;
   throw new RangeError(`a source of kind ${source.kind} has no folder of its own`);
-}
-
-/**
- * Path in the container of a model or adapter to serve. With kind `training` it is the folder of the
- * run, and so known only once the run's image is.
- */
-export function servedModelPath(
-  source: ModelSource,
-  trainedFolder: pulumi.Output<string> | undefined,
-  adapter?: string,
-): pulumi.Input<string> {
-  const root = rootFolder(adapter);
-  return source.kind === "training" && trainedFolder !== undefined
-    ? pulumi.interpolate`${root}/${trainedFolder}`
-    : modelPath(source, root);
 }

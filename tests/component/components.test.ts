@@ -232,7 +232,7 @@ describe("ModelServer", () => {
           settings: model,
           accelerator: "cpu",
           image: "r/i@sha256:0",
-          trainedFolder: undefined,
+          trained: undefined,
           claims: { modelOutput: "model-output-pvc", hubCache: undefined },
           apiKeySecret: "key-1",
           secrets: {},
@@ -382,7 +382,7 @@ describe("what downloads a model", () => {
         ...common,
         settings: model,
         image: "r/i@sha256:0",
-        trainedFolder: undefined,
+        trained: undefined,
         apiKeySecret,
       });
     });
@@ -413,6 +413,45 @@ describe("what downloads a model", () => {
     expect(job).toContain("ARTIFACTORY_PASSWORD");
     expect(JSON.stringify(byKind(made, "Deployment").inputs)).not.toContain("ARTIFACTORY");
   });
+});
+
+test.each([
+  [1, []],
+  [2, ["Service training-nodes < train"]],
+])("training on %s nodes has the Service that names its pods: %j", async (nodes, expected) => {
+  const made = await children(() => {
+    const { training } = settings({
+      training: {
+        configFile: "t.yaml",
+        baseModel: { kind: "volume", path: "m" },
+        data: { kind: "files", path: "d" },
+        nodes,
+        await: nodes === 1,
+        queue: "gpu",
+      },
+    });
+    if (training === undefined) throw new Error("it is there");
+    return new TrainingJob("train", {
+      namespace: "ns",
+      accelerator: "cpu",
+      claims: { modelOutput: "model-output-pvc", hubCache: undefined },
+      secrets: {},
+      identity: false,
+      pullSecrets: [],
+      files: { settings: training, config: {}, data: {} },
+      image: pulumi.output("r/t@sha256:0"),
+      dataClaim: undefined,
+      trackingUri: "http://mlflow:5000",
+    });
+  });
+  expect(summary(made).filter((line) => line.startsWith("Service"))).toEqual(expected);
+  const { metadata } = byKind(made, "Job").inputs as {
+    metadata: { annotations?: object; labels: object };
+  };
+  expect(metadata.annotations).toEqual(
+    nodes === 1 ? undefined : { "pulumi.com/skipAwait": "true" },
+  );
+  expect(metadata.labels).toHaveProperty(["kueue.x-k8s.io/queue-name"], "gpu");
 });
 
 test("service accounts act as the Google accounts that are set, and policies follow the models", async () => {

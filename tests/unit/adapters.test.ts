@@ -3,7 +3,8 @@ import { parse } from "yaml";
 import { servedNames } from "../../config/models";
 import { usedSources } from "../../config/usedSources";
 import type { ModelServerPodArgs } from "../../workloads/modelServer";
-import { modelServerSpec, rolloutSeconds, servesTraining } from "../../workloads/modelServer";
+import { modelServerSpec, rolloutSeconds } from "../../workloads/modelServer";
+import { afterTraining } from "../../workloads/servedRun";
 import { SERVERS } from "../../workloads/servers";
 import { modelPath } from "../../workloads/source";
 import { settled } from "../support/outputs";
@@ -14,13 +15,19 @@ const adapters = [
   { name: "copied", source: REMOTE_SOURCES.artifactory },
 ];
 
+const TRAINED = {
+  settings: { merge: false, await: true, timeoutMinutes: 60 },
+  config: { finetuning_type: "lora", output_dir: "/app/output/lumen7" },
+  runId: pulumi.output("0123456789"),
+};
+
 const template = (change: object, claims: Partial<ModelServerPodArgs["claims"]> = {}) =>
   settled(
     modelServerSpec({
       settings: modelOf(change),
       accelerator: "cuda",
       image: "r/i@sha256:0",
-      trainedFolder: pulumi.output("lumen7/0123456789"),
+      trained: TRAINED,
       claims: { modelOutput: "model-output-pvc", hubCache: undefined, ...claims },
       configMap: "config-1",
       apiKeySecret: "vllm-api-key-1",
@@ -141,7 +148,7 @@ test("an adapter is a source like any other: its secrets, its way out, its time"
     expect.objectContaining({ key: "models[0].adapters[1].source", model: "base" }),
   ]);
   expect(rolloutSeconds(modelOf({ adapters }))).toBe((30 + 60) * 60 + 600);
-  expect(servesTraining(modelOf({ adapters }))).toBe(true);
-  expect(servesTraining(modelOf())).toBe(false);
+  expect(afterTraining(modelOf({ adapters }), TRAINED)).toBe(true);
+  expect(afterTraining(modelOf(), TRAINED)).toBe(false);
   expect(servedNames(modelOf({ adapters }))).toEqual(["base", "tuned", "copied"]);
 });

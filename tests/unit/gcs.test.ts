@@ -26,7 +26,7 @@ function serverPod(): FusePod {
   const { template } = modelServerSpec({
     ...COMMON,
     settings,
-    trainedFolder: undefined,
+    trained: undefined,
     configMap: "config-1",
     apiKeySecret: "vllm-api-key-1",
   });

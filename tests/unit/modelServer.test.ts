@@ -10,7 +10,7 @@ const spec = (change: object = {}, more: Partial<ModelServerPodArgs> = {}) =>
     settings: model(change),
     accelerator: "cuda",
     image: "r/i@sha256:0",
-    trainedFolder: undefined,
+    trained: undefined,
     claims: { modelOutput: "model-output-pvc", hubCache: undefined },
     configMap: "config-1",
     apiKeySecret: "vllm-api-key-1",

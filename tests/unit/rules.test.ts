@@ -202,8 +202,6 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
     training: { ...(trainingTree()["training"] as object), ...change },
   });
   test.each<[string, object, string]>([
-    ["several nodes", training({ nodes: 2 }), "training.nodes"],
-    ["gate", training({ gate: { metric: "eval_loss", max: 1 } }), "training.gate"],
     ["postgres", { mlflow: { backend: { kind: "postgres" } } }, "mlflow.backend.kind"],
     ["cloudsql", { mlflow: { backend: { kind: "cloudsql" } } }, "mlflow.backend.kind"],
     ["bucket", { mlflow: { artifacts: { kind: "gcs", uri: "gs://b" } } }, "mlflow.artifacts.kind"],
