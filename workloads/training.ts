@@ -7,6 +7,7 @@ import { OUTPUT_FOLDER, trainsAdapter } from "../config/trainingFile";
 import { dcgmPieces } from "./dcgm";
 import { FETCH_EXIT } from "./fetch";
 import { fingerprint } from "./fingerprint";
+import { trackingLogin } from "./mlflowAuth";
 import type { ModelClaims } from "./modelPieces";
 import { modelPieces } from "./modelPieces";
 import { NAMES, labels } from "./names";
@@ -121,6 +122,7 @@ function environment(args: TrainingPodArgs): types.input.core.v1.EnvVar[] {
         ? { MLFLOW_TRACKING_URI: trackingUri, MLFLOW_EXPERIMENT_NAME: settings.experiment }
         : {}),
     }),
+    ...(settings.tracking.mlflow ? trackingLogin(secrets) : []),
     ...secretEnvs(settings.tracking.wandb ? ["WANDB_API_KEY"] : [], secrets),
   ];
 }

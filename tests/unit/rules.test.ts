@@ -165,10 +165,6 @@ describe("settings that contradict each other", () => {
       data: { kind: "volume" },
     };
     expect(rules({ training }).map(({ key }) => key)).toEqual(["storage.trainingData"]);
-    const storage = { modelOutput: { volume: { kind: "existingClaim", name: "c" } } };
-    expect(rules({ storage, models: [model({ replicas: { max: 1 } })] })).toEqual([
-      expect.objectContaining({ key: "storage.mlflow", got: "nothing" }),
-    ]);
   });
 
   test("one folder for two claims", () => {
@@ -204,9 +200,6 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
   test.each<[string, object, string]>([
     ["several nodes", training({ nodes: 2 }), "training.nodes"],
     ["gate", training({ gate: { metric: "eval_loss", max: 1 } }), "training.gate"],
-    ["postgres", { mlflow: { backend: { kind: "postgres" } } }, "mlflow.backend.kind"],
-    ["cloudsql", { mlflow: { backend: { kind: "cloudsql" } } }, "mlflow.backend.kind"],
-    ["bucket", { mlflow: { artifacts: { kind: "gcs", uri: "gs://b" } } }, "mlflow.artifacts.kind"],
     ["gke", { cluster: { context: "c", kind: "gke" } }, "cluster.kind"],
     ["project", { gcp: { project: "p" } }, "gcp.project"],
     ["bucket", { gcp: { modelBucket: "b" } }, "gcp.modelBucket"],
