@@ -1,4 +1,6 @@
+import { faultsOf } from "../../config/faults";
 import { mlflowFaults } from "../../config/mlflowRules";
+import { settingsSchema } from "../../config/schema";
 import type { SecretKey } from "../../config/secrets";
 import { generatedSecrets, secretFaults } from "../../config/secrets";
 import type { MlflowPodArgs } from "../../workloads/mlflow";
@@ -371,6 +373,56 @@ describe("who reaches what", () => {
     const ingress = policies({ gc: {} })["mlflow"]?.ingress as readonly { from: object[] }[];
     expect(ingress[0]?.from).toContainEqual(pods("mlflow", "mlflow-gc"));
   });
+});
+
+test.each<[string, object, string, string]>([
+  [
+    "a schedule that is none",
+    { gc: { schedule: "daily" } },
+    "mlflow.gc.schedule",
+    'a cron schedule of five fields, in UTC, such as "15 2 * * *"',
+  ],
+  [
+    "an image by tag",
+    { backend: { ...BACKENDS.postgres, image: "postgres:15" } },
+    "mlflow.backend.image",
+    "an image by digest, such as registry/name@sha256:…",
+  ],
+  [
+    "a server without its address range",
+    { backend: { kind: "external", host: "db.test" } },
+    "mlflow.backend.cidr",
+    "a string",
+  ],
+  [
+    "a password in the host",
+    { backend: { ...BACKENDS.external, host: "me:secret@db" } },
+    "mlflow.backend.host",
+    "a host name or address",
+  ],
+  [
+    "an instance that is no connection name",
+    { backend: { ...BACKENDS.cloudsql, instance: "runs" } },
+    "mlflow.backend.instance",
+    "a connection name, project:region:instance",
+  ],
+  [
+    "dumps that keep nothing",
+    { backend: { kind: "postgres", backup: { keep: 0 } } },
+    "mlflow.backend.backup.keep",
+    "at least 1",
+  ],
+  [
+    "another backend",
+    { backend: { kind: "mysql" } },
+    "mlflow.backend.kind",
+    "sqlite | postgres | external | cloudsql",
+  ],
+])("%s is refused", (_, mlflow, key, allowed) => {
+  const tree = { ...validTree(), mlflow };
+  const { error } = settingsSchema.safeParse(tree);
+  if (error === undefined) throw new Error("the tree has a fault");
+  expect(faultsOf(error, tree)).toEqual([expect.objectContaining({ key, allowed })]);
 });
 
 describe("settings that contradict each other", () => {
