@@ -65,6 +65,8 @@ export function postgresSpec(args: PostgresPodArgs): types.input.apps.v1.Statefu
   return {
     replicas: 1,
     serviceName: NAMES.postgres,
+    // In order, a pod that never becomes ready would keep its own correction from rolling out.
+    podManagementPolicy: "Parallel",
     selector: { matchLabels: selectorLabels("postgres", NAMES.postgres) },
     template: {
       metadata: { labels: labels("postgres", NAMES.postgres) },

@@ -250,6 +250,7 @@ describe("Postgres in the cluster", () => {
   test("one pod that writes to its claim and /tmp only, with its password in a file", () => {
     expect(postgresSpec(args)).toMatchObject({
       replicas: 1,
+      podManagementPolicy: "Parallel",
       template: {
         spec: {
           serviceAccountName: "llmops-postgres",
