@@ -67,29 +67,29 @@ export class Mlflow extends pulumi.ComponentResource {
       { metadata, spec: mlflowSpec(pod) },
       { parent: this, dependsOn },
     );
-    const spec = serviceSpec(
-      settings.service,
-      selectorLabels("mlflow", NAMES.mlflow),
-      PORTS.mlflow,
-    );
     new k8s.core.v1.Service(
       `${name}-service`,
-      { metadata: serviceMetadata(metadata), spec },
+      {
+        metadata: serviceMetadata(metadata),
+        spec: serviceSpec(settings.service, selectorLabels("mlflow", NAMES.mlflow), PORTS.mlflow),
+      },
       { parent: this },
     );
-    if (settings.gc !== undefined) {
-      const object = NAMES.mlflowGc;
-      new k8s.batch.v1.CronJob(
-        `${name}-gc`,
-        {
-          metadata: { ...metadata, name: object, labels: labels("mlflow", object) },
-          spec: gcSpec(pod, settings.gc),
-        },
-        { parent: this },
-      );
-    }
+    this.garbageCollection(`${name}-gc`, args, pod);
     this.trackingUri = trackingUri(namespace);
     this.registerOutputs({ trackingUri: this.trackingUri });
+  }
+
+  private garbageCollection(name: string, args: MlflowArgs, pod: MlflowPodArgs): void {
+    const { gc } = pod.settings;
+    if (gc === undefined) return;
+    const object = NAMES.mlflowGc;
+    const metadata = {
+      name: object,
+      namespace: args.namespace,
+      labels: labels("mlflow", object),
+    };
+    new k8s.batch.v1.CronJob(name, { metadata, spec: gcSpec(pod, gc) }, { parent: this });
   }
 
   private storeClaim({ settings, claims }: MlflowArgs): pulumi.Input<string> | undefined {
