@@ -387,7 +387,7 @@ test.each<[string, object, string, string]>([
     "an image by tag",
     { backend: { ...BACKENDS.postgres, image: "postgres:15" } },
     "mlflow.backend.image",
-    "an image by digest, such as registry/name@sha256:…",
+    "an image pinned by digest: name@sha256:<64 hex digits>",
   ],
   [
     "a server without its address range",
