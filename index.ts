@@ -14,7 +14,7 @@ import { hasIdentity } from "./config/usedSources";
 import { endpoints as endpointsOf } from "./workloads/endpoints";
 import { afterTraining } from "./workloads/servedRun";
 
-const { settings, secrets, training: files } = loadConfig(__dirname);
+const { settings, secrets, generated, training: files } = loadConfig(__dirname);
 const { accelerator, pullSecrets } = settings.images;
 
 const provider = new k8s.Provider("cluster", settings.cluster);
@@ -23,7 +23,7 @@ const images = new Images("images", { settings });
 const { namespace } = new PlatformNamespace("llmops", settings, { provider });
 const volumes = { namespace, settings: settings.storage };
 const storage = new ModelStorage("storage", volumes, { provider });
-const credentials = new Credentials("credentials", { namespace, secrets }, { provider });
+const credentials = new Credentials("credentials", { namespace, secrets, generated }, { provider });
 
 const { names: secretNames, apiKeySecret, apiKey } = credentials;
 const pod = { namespace, accelerator, pullSecrets };
@@ -32,7 +32,7 @@ const modelPod = { ...pod, claims, secrets: secretNames };
 
 const mlflow = new Mlflow(
   "mlflow",
-  { ...pod, settings, image: images.mlflow, claim: storage.mlflow },
+  { ...pod, settings, images, claims: storage, secrets: secretNames },
   { provider },
 );
 

@@ -8,14 +8,15 @@ const NAMES = {
   inference: "llama-factory-inference",
   mlflow: "mlflow",
   "front-door": "llm-front-door",
+  postgres: "mlflow-postgres",
 } as const;
 
 type ImageName = keyof typeof NAMES;
 
 /** Arguments of {@link Images}. */
 export interface ImagesArgs {
-  /** How they are built, and whether the front door's is built too. */
-  readonly settings: Pick<Settings, "images" | "frontDoor">;
+  /** How they are built, and whether the front door's and Postgres' are built too. */
+  readonly settings: Pick<Settings, "images" | "frontDoor" | "mlflow">;
 }
 
 /**
@@ -31,10 +32,12 @@ export class Images extends pulumi.ComponentResource {
   public readonly mlflow: pulumi.Output<string>;
   /** Reference by digest of the front door's image, if it is built. */
   public readonly frontDoor: pulumi.Output<string> | undefined;
+  /** Reference by digest of the Postgres image, if the stack needs it. */
+  public readonly postgres: pulumi.Output<string> | undefined;
 
   public constructor(name: string, args: ImagesArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llmops:index:Images", name, {}, opts);
-    const { images, frontDoor } = args.settings;
+    const { images, frontDoor, mlflow } = args.settings;
     const image = (which: ImageName): pulumi.Output<string> =>
       new docker.Image(
         `${name}-${which}`,
@@ -48,11 +51,17 @@ export class Images extends pulumi.ComponentResource {
     this.inference = image("inference");
     this.mlflow = image("mlflow");
     this.frontDoor = frontDoor.enabled ? image("front-door") : undefined;
+    const { backend } = mlflow;
+    if (backend.kind === "postgres") {
+      this.postgres =
+        backend.image === undefined ? image("postgres") : pulumi.output(backend.image);
+    }
     this.registerOutputs({
       training: this.training,
       inference: this.inference,
       mlflow: this.mlflow,
       frontDoor: this.frontDoor,
+      postgres: this.postgres,
     });
   }
 }
@@ -69,7 +78,8 @@ function imageTag({ tag, accelerator }: ImagesSettings): string {
 function imageBuild(which: ImageName, settings: ImagesSettings): docker.types.input.DockerBuild {
   return {
     context: "images",
-    dockerfile: `images/${which}/Dockerfile`,
+    dockerfile: `images/${which === "postgres" ? "mlflow" : which}/Dockerfile`,
+    ...(which === "postgres" ? { target: "postgres" } : {}),
     platform: "linux/amd64",
     builderVersion: docker.BuilderVersion.BuilderBuildKit,
     ...(settings.buildNetwork === "host" ? { network: "host" } : {}),

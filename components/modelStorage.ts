@@ -22,6 +22,10 @@ export class ModelStorage extends pulumi.ComponentResource {
   public readonly trainingData: pulumi.Output<string> | undefined;
   /** Name of `mlflow-pvc`, if the stack has one. */
   public readonly mlflow: pulumi.Output<string> | undefined;
+  /** Name of `mlflow-database-pvc`, if the stack has one. */
+  public readonly mlflowDatabase: pulumi.Output<string> | undefined;
+  /** Name of `mlflow-backup-pvc`, if the stack has one. */
+  public readonly mlflowBackup: pulumi.Output<string> | undefined;
   /** Name of `hub-cache-pvc`, if the stack has one. */
   public readonly hubCache: pulumi.Output<string> | undefined;
 
@@ -29,16 +33,24 @@ export class ModelStorage extends pulumi.ComponentResource {
     super("llmops:index:ModelStorage", name, {}, opts);
     const claim = (base: string, volumeBase: string, settings: ClaimSettings) =>
       this.claim(base, volumeBase, settings, args.namespace);
-    const { modelOutput, trainingData, mlflow, hubCache } = args.settings;
+    const { modelOutput, trainingData, mlflow, mlflowDatabase, mlflowBackup, hubCache } =
+      args.settings;
     this.modelOutput = claim(NAMES.modelOutput, "llama-model-pv", modelOutput);
     this.trainingData =
       trainingData && claim(NAMES.trainingData, "llama-training-data-pv", trainingData);
     this.mlflow = mlflow && claim(NAMES.mlflowClaim, "llama-mlflow-pv", mlflow);
+    this.mlflowDatabase =
+      mlflowDatabase &&
+      claim(NAMES.mlflowDatabaseClaim, "llama-mlflow-database-pv", mlflowDatabase);
+    this.mlflowBackup =
+      mlflowBackup && claim(NAMES.mlflowBackupClaim, "llama-mlflow-backup-pv", mlflowBackup);
     this.hubCache = hubCache && claim(NAMES.hubCache, "llama-hub-cache-pv", hubCache);
     this.registerOutputs({
       modelOutput: this.modelOutput,
       trainingData: this.trainingData,
       mlflow: this.mlflow,
+      mlflowDatabase: this.mlflowDatabase,
+      mlflowBackup: this.mlflowBackup,
       hubCache: this.hubCache,
     });
   }

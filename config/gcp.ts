@@ -16,6 +16,8 @@ export const gcpSchema = z.strictObject({
       training: serviceAccount,
       /** Of the model servers: reads models. */
       inference: serviceAccount,
+      /** Of MLflow: writes artifacts to a bucket, connects to Cloud SQL. */
+      mlflow: serviceAccount,
     })
     .prefault({}),
   project: z.string().min(1).optional(),

@@ -7,13 +7,14 @@ import type { Fault } from "./faults";
 import { faultsOf, removeCommand, renderFaults } from "./faults";
 import type { Gate } from "./gateFile";
 import { readGate } from "./gateFile";
+import { mlflowFaults } from "./mlflowRules";
 import { modelFaults } from "./modelRules";
 import { ruleFaults } from "./rules";
 import type { Settings } from "./schema";
 import { settingsSchema } from "./schema";
 import { sourceFaults } from "./sourceRules";
-import type { SecretKey } from "./secrets";
-import { SECRET_KEYS, secretFaults } from "./secrets";
+import type { GeneratedKey, SecretKey } from "./secrets";
+import { SECRET_KEYS, generatedSecrets, secretFaults } from "./secrets";
 import { servedRunFaults } from "./servedRun";
 import type { TrainingSettings } from "./training";
 import type { TrainingConfig } from "./trainingFile";
@@ -35,6 +36,8 @@ export interface TrainingFiles {
 export interface StackConfig {
   readonly settings: Settings;
   readonly secrets: Readonly<Partial<Record<SecretKey, pulumi.Output<string>>>>;
+  /** Secrets to generate where `secrets` has none. */
+  readonly generated: readonly GeneratedKey[];
   readonly training: TrainingFiles | undefined;
 }
 
@@ -106,7 +109,7 @@ export function loadConfig(root: string): StackConfig {
   const settings = parsed.data;
   const training = readTraining(root, settings, faults);
   faults.push(...unavailableFaults(settings), ...ruleFaults(settings), ...sourceFaults(settings));
-  faults.push(...modelFaults(settings));
+  faults.push(...modelFaults(settings), ...mlflowFaults(settings));
   faults.push(...trainingFaults(settings, training?.config));
   faults.push(...caBundleFaults(root, settings.images.caBundle));
   faults.push(...servedRunFaults(settings, training?.config ?? {}));
@@ -123,5 +126,5 @@ export function loadConfig(root: string): StackConfig {
       return value === undefined ? [] : [[key, value]];
     }),
   );
-  return { settings, secrets, training };
+  return { settings, secrets, generated: generatedSecrets(settings), training };
 }

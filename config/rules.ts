@@ -156,23 +156,17 @@ const trainedModels: Rule = ({ models, training }) =>
     ];
   });
 
-const claims: Rule = ({ storage, training }) => [
-  ...(training?.data.kind === "volume" && storage.trainingData === undefined
-    ? [missingClaim("storage.trainingData", "training.data.kind is volume")]
-    : []),
-  ...(storage.mlflow === undefined
-    ? [missingClaim("storage.mlflow", "MLflow keeps its runs there")]
-    : []),
-];
-
-function missingClaim(key: string, why: string): Fault {
-  return {
-    key,
-    got: "nothing",
-    allowed: `a claim, since ${why}`,
-    fix: setCommand(`${key}.volume.kind`, "storageClass"),
-  };
-}
+const trainingDataClaim: Rule = ({ storage, training }) =>
+  training?.data.kind === "volume" && storage.trainingData === undefined
+    ? [
+        {
+          key: "storage.trainingData",
+          got: "nothing",
+          allowed: "a claim, since training.data.kind is volume",
+          fix: setCommand("storage.trainingData.volume.kind", "storageClass"),
+        },
+      ]
+    : [];
 
 const hostPaths: Rule = ({ storage }) => {
   const paths = new Map<string, string>();
@@ -202,7 +196,7 @@ const RULES: readonly Rule[] = [
   flashAttention,
   dcgmExporter,
   trainedModels,
-  claims,
+  trainingDataClaim,
   hostPaths,
   frontDoorFaults,
 ];

@@ -3,34 +3,12 @@ import { boardSchema } from "./board";
 import { frontDoorSchema } from "./frontDoor";
 import { gcpSchema } from "./gcp";
 import { imagesSchema } from "./images";
+import { mlflowSchema } from "./mlflow";
 import { modelSchema } from "./models";
 import { monitoringSchema } from "./monitoring";
-import { cidr, dnsLabel, placement, resources, service } from "./primitives";
+import { cidr, dnsLabel } from "./primitives";
 import { storageSchema } from "./storage";
 import { trainingSchema } from "./training";
-
-const mlflowSchema = z
-  .strictObject({
-    backend: z
-      .discriminatedUnion("kind", [
-        z.strictObject({ kind: z.literal("sqlite") }),
-        z.strictObject({ kind: z.literal("postgres") }),
-        z.strictObject({ kind: z.literal("cloudsql") }),
-      ])
-      .default({ kind: "sqlite" }),
-    artifacts: z
-      .discriminatedUnion("kind", [
-        z.strictObject({ kind: z.literal("volume") }),
-        z.strictObject({ kind: z.literal("gcs"), uri: z.string().startsWith("gs://") }),
-      ])
-      .default({ kind: "volume" }),
-    /** Host names or patterns that MLflow answers to, besides its Service names. */
-    allowedHosts: z.array(z.string().regex(/^[\w.*:-]+$/)).default([]),
-    resources: resources({ cpu: "250m", memory: "2Gi" }),
-    placement,
-    service,
-  })
-  .prefault({});
 
 const networkSchema = z
   .strictObject({
@@ -82,6 +60,5 @@ export const settingsSchema = z.strictObject({
 });
 
 export type Settings = z.infer<typeof settingsSchema>;
-export type MlflowSettings = Settings["mlflow"];
 export type ImagesSettings = Settings["images"];
 export type StorageSettings = Settings["storage"];

@@ -12,9 +12,26 @@ export const SECRET_KEYS = [
   "GCS_KEY",
   "WANDB_API_KEY",
   "VLLM_API_KEY",
+  "MLFLOW_DB_PASSWORD",
+  "MLFLOW_AUTH_ADMIN_PASSWORD",
 ] as const;
 
 export type SecretKey = (typeof SECRET_KEYS)[number];
+
+/** What signs the forms of MLflow's own pages; never given, always generated. */
+export const FLASK_KEY = "MLFLOW_FLASK_SERVER_SECRET_KEY";
+
+/** Secrets that are generated where the stack gives none. */
+export type GeneratedKey = "MLFLOW_DB_PASSWORD" | "MLFLOW_AUTH_ADMIN_PASSWORD" | typeof FLASK_KEY;
+
+/** The secrets of MLflow that this program has to generate where they are not given. */
+export function generatedSecrets({ mlflow }: Pick<Settings, "mlflow">): readonly GeneratedKey[] {
+  const database: GeneratedKey[] = mlflow.backend.kind === "postgres" ? ["MLFLOW_DB_PASSWORD"] : [];
+  const login: GeneratedKey[] = mlflow.auth.enabled
+    ? ["MLFLOW_AUTH_ADMIN_PASSWORD", FLASK_KEY]
+    : [];
+  return [...database, ...login];
+}
 
 /** What is known of a secret without reading it. */
 export interface SecretState {
@@ -62,6 +79,18 @@ function publishNeeds(settings: Settings): Need[] {
   return repositoryNeeds(settings, { key: "training.publish", role: "training" }, publish);
 }
 
+function mlflowNeeds(settings: Settings): Need[] {
+  const { backend, artifacts } = settings.mlflow;
+  const elsewhere = backend.kind === "external" || backend.kind === "cloudsql";
+  const byKey = artifacts.kind === "gcs" && !hasIdentity(settings, "mlflow");
+  return [
+    ...(elsewhere
+      ? [["MLFLOW_DB_PASSWORD", `mlflow.backend.kind is ${backend.kind}`] as const]
+      : []),
+    ...(byKey ? [["GCS_KEY", "mlflow.artifacts has no gcp.workloadIdentity.mlflow"] as const] : []),
+  ];
+}
+
 /** A user name goes with a password; a password alone is a token; each is sent to the URL. */
 function artifactoryNeeds(isSet: (key: SecretKey) => boolean): Need[] {
   const login = (["ARTIFACTORY_PASSWORD", "ARTIFACTORY_USERNAME"] as const).find(isSet);
@@ -82,6 +111,7 @@ function needed(
   const needs: Need[] = [
     ...usedSources(settings).flatMap((used) => sourceNeeds(settings, used)),
     ...publishNeeds(settings),
+    ...mlflowNeeds(settings),
     ...artifactoryNeeds(isSet),
   ];
   const tracking = settings.training?.tracking;

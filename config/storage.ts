@@ -38,6 +38,10 @@ export const storageSchema = z.strictObject({
   trainingData: claim("20Gi").optional(),
   /** `mlflow-pvc`: SQLite database and artifacts. */
   mlflow: claim("10Gi").optional(),
+  /** `mlflow-database-pvc`: needed with `mlflow.backend.kind: postgres`. */
+  mlflowDatabase: claim("10Gi").optional(),
+  /** `mlflow-backup-pvc`: needed with `mlflow.backend.backup`. */
+  mlflowBackup: claim("10Gi").optional(),
   /** `hub-cache-pvc`: what is downloaded. @default the folder sources of `model-output-pvc` */
   hubCache: claim("100Gi").optional(),
 });

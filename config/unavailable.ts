@@ -19,18 +19,6 @@ const when = (
 /** Settings whose behaviour this version does not have. They are refused, never ignored. */
 const RULES: readonly Rule[] = [
   {
-    what: "MLflow on a database server",
-    used: ({ mlflow }) =>
-      when(mlflow.backend.kind !== "sqlite", "mlflow.backend.kind", mlflow.backend.kind),
-    instead: "sqlite",
-  },
-  {
-    what: "MLflow artifacts in a bucket",
-    used: ({ mlflow }) =>
-      when(mlflow.artifacts.kind !== "volume", "mlflow.artifacts.kind", mlflow.artifacts.kind),
-    instead: "volume",
-  },
-  {
     what: "creating the cluster",
     used: ({ cluster }) => when(cluster.kind === "gke", "cluster.kind", cluster.kind),
     instead: "existing",

@@ -46,7 +46,10 @@ export function usedSources({
   ];
 }
 
+/** The kinds of pods that can act as a Google service account. */
+export type IdentityRole = ModelRole | "mlflow";
+
 /** Whether the pods of a role act as a Google service account. */
-export function hasIdentity({ gcp }: Pick<Settings, "gcp">, role: ModelRole): boolean {
+export function hasIdentity({ gcp }: Pick<Settings, "gcp">, role: IdentityRole): boolean {
   return gcp?.workloadIdentity[role] !== undefined;
 }

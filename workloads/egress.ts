@@ -9,7 +9,7 @@ type PolicySpec = types.input.networking.v1.NetworkPolicySpec;
 type EgressRule = types.input.networking.v1.NetworkPolicyEgressRule;
 
 /** Settings that say who connects to what outside of the cluster. */
-export type EgressSettings = Pick<Settings, "network" | "models" | "training" | "gcp">;
+export type EgressSettings = Pick<Settings, "network" | "models" | "training" | "mlflow" | "gcp">;
 
 /** Private, shared, loopback and link-local ranges: clusters, offices, metadata servers. */
 const NOT_PUBLIC = [
@@ -22,7 +22,7 @@ const NOT_PUBLIC = [
 ];
 
 /** Where GKE answers for Workload Identity: by its own agent, or with Dataplane V2. */
-const METADATA_SERVER: EgressRule[] = [
+export const METADATA_SERVER: EgressRule[] = [
   { to: [{ ipBlock: { cidr: "169.254.169.252/32" } }], ports: [{ protocol: "TCP", port: 988 }] },
   { to: [{ ipBlock: { cidr: "169.254.169.254/32" } }], ports: [{ protocol: "TCP", port: 80 }] },
 ];
@@ -63,7 +63,8 @@ function uses(settings: EgressSettings): Use[] {
   ];
 }
 
-function repositories({ network }: EgressSettings): EgressRule[] {
+/** The repositories: the addresses that are named, or every public one on port 443. */
+export function repositories({ network }: Pick<Settings, "network">): EgressRule[] {
   if (network.egress === undefined) {
     const everywhere = { cidr: "0.0.0.0/0", except: NOT_PUBLIC };
     return [{ to: [{ ipBlock: everywhere }], ports: [{ protocol: "TCP", port: 443 }] }];

@@ -9,14 +9,21 @@ export const NAMES = {
   frontDoor: "llm-front-door",
   modelPods: "inference-pods",
   board: "llama-board",
+  mlflowGc: "mlflow-gc",
+  mlflowBackup: "mlflow-backup",
+  postgres: "mlflow-postgres",
   hubSecret: "hf-secret",
   artifactorySecret: "artifactory-secret",
   gcsSecret: "gcs-secret",
   wandbSecret: "wandb-secret",
   apiKeySecret: "vllm-api-key",
+  mlflowDatabaseSecret: "mlflow-database-secret",
+  mlflowAuthSecret: "mlflow-auth-secret",
   modelOutput: "model-output-pvc",
   trainingData: "training-data-pvc",
   mlflowClaim: "mlflow-pvc",
+  mlflowDatabaseClaim: "mlflow-database-pvc",
+  mlflowBackupClaim: "mlflow-backup-pvc",
   hubCache: "hub-cache-pvc",
   fetchContainer: "fetch-model",
 } as const;
@@ -25,6 +32,7 @@ export const NAMES = {
 export const PORTS = {
   modelServer: 8000,
   mlflow: 5000,
+  postgres: 5432,
   board: 7860,
   dcgmExporter: 9400,
   frontDoor: 8080,
@@ -44,14 +52,19 @@ export function modelPodsName(model: string): string {
 }
 
 /** The part that a pod plays. NetworkPolicies select pods by it. */
-export type Role = "training" | "inference" | "mlflow" | "front-door" | "board";
+export type Role = "training" | "inference" | "mlflow" | "postgres" | "front-door" | "board";
 
 /** The roles that pods of a stack have. */
-export function rolesOf({ frontDoor, board }: Pick<Settings, "frontDoor" | "board">): Role[] {
+export function rolesOf({
+  frontDoor,
+  board,
+  mlflow,
+}: Pick<Settings, "frontDoor" | "board" | "mlflow">): Role[] {
   return [
     "training",
     "inference",
     "mlflow",
+    ...(mlflow.backend.kind === "postgres" ? ["postgres" as const] : []),
     ...(frontDoor.enabled ? ["front-door" as const] : []),
     ...(board.enabled ? ["board" as const] : []),
   ];

@@ -2,6 +2,7 @@ import type { types } from "@pulumi/kubernetes";
 import type { Settings } from "../config/schema";
 import type { EgressSettings } from "./egress";
 import { egressPolicies } from "./egress";
+import { mlflowClients, mlflowPolicies } from "./mlflowNetwork";
 import type { Role } from "./names";
 import { PORTS } from "./names";
 
@@ -109,7 +110,12 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
       policyTypes: ["Ingress"],
       ingress: [
         {
-          from: [{ podSelector: role("training") }, monitoring, ...clients],
+          from: [
+            { podSelector: role("training") },
+            ...mlflowClients(settings),
+            monitoring,
+            ...clients,
+          ],
           ports: tcp(PORTS.mlflow),
         },
       ],
@@ -126,5 +132,6 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
       ? { "training-nodes": trainingNodes }
       : {}),
     ...egressPolicies(settings),
+    ...mlflowPolicies(settings),
   };
 }

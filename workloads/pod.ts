@@ -71,14 +71,15 @@ export function podDefaults(
   };
 }
 
-/** Fields of a container that satisfy Pod Security `restricted`. */
-export function containerDefaults(): Omit<Container, "name"> {
+/** Fields of a container that satisfy Pod Security `restricted`; `readOnlyRoot` where it writes to volumes only. */
+export function containerDefaults({ readOnlyRoot = false } = {}): Omit<Container, "name"> {
   return {
     imagePullPolicy: "IfNotPresent",
     terminationMessagePolicy: "FallbackToLogsOnError",
     securityContext: {
       allowPrivilegeEscalation: false,
       capabilities: { drop: ["ALL"] },
+      ...(readOnlyRoot ? { readOnlyRootFilesystem: true } : {}),
     },
   };
 }

@@ -3,6 +3,7 @@ import type { TrainingFiles } from "../config/load";
 import { OUTPUT_FOLDER } from "../config/trainingFile";
 import { dcgmPieces } from "./dcgm";
 import { deepspeedJson } from "./deepspeed";
+import { trackingLogin } from "./mlflowAuth";
 import type { ModelClaims } from "./modelPieces";
 import { modelPieces } from "./modelPieces";
 import { NAMES, labels } from "./names";
@@ -71,6 +72,7 @@ function environment(args: TrainingPodArgs): types.input.core.v1.EnvVar[] {
       ...trackingEnv(args),
     }),
     ...torchrunEnv(settings, id, args.accelerator),
+    ...(settings.tracking.mlflow ? trackingLogin(secrets) : []),
     ...secretEnvs(usesWandb(settings.tracking) ? ["WANDB_API_KEY"] : [], secrets),
   ];
 }

@@ -143,7 +143,7 @@ function makeFolders(options: ClusterOptions, paths: ClusterPaths): void {
   for (const folder of [paths.run, paths.log, paths.config, ...state, ...stores]) {
     mkdirSync(folder, { recursive: true });
   }
-  for (const name of ["models", "data", "mlflow"]) {
+  for (const name of ["models", "data", "mlflow", "mlflow-database", "mlflow-backup"]) {
     const folder = join(paths.volumes, name);
     mkdirSync(folder, { recursive: true });
     chownSync(folder, VOLUME_OWNER, VOLUME_OWNER);

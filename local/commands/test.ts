@@ -143,7 +143,7 @@ async function jest(
   return reported(report, code, jestCounts);
 }
 
-/** Folders for PATH with the servers that tests start; nginx, which has more than one file, by a variable. */
+/** Folders for PATH with the servers that tests start; nginx and Postgres, of more than one file, by a variable. */
 async function serverPath(checkout: string): Promise<readonly string[]> {
   const { tools, folders } = makeContext(checkout);
   mkdirSync(folders.logs, { recursive: true });

@@ -3,7 +3,7 @@ import type { GoTools } from "./goTools.ts";
 
 /** Servers that tests start, and nothing else needs. */
 export interface TestServers {
-  /** Root of the unpacked Debian packages with nginx. */
+  /** Root of the unpacked Debian packages with nginx and Postgres. */
   readonly debsRoot: string;
   /** Folders for PATH: fake-gcs-server, toxiproxy-server. */
   readonly bins: readonly string[];
@@ -15,7 +15,8 @@ export async function ensureTestServers(options: {
   readonly logs: string;
 }): Promise<TestServers> {
   const { tools, logs } = options;
-  const { root } = await ensureDebs(["libnginx-mod-http-perl", "nginx"], { logs });
+  const list = ["libnginx-mod-http-perl", "nginx", "postgresql-15", "postgresql-client-15"];
+  const { root } = await ensureDebs(list, { logs });
   const bins: string[] = [];
   for (const name of ["fake-gcs-server", "toxiproxy"]) bins.push((await tools.ensure(name)).bin);
   return { debsRoot: root, bins };

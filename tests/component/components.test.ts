@@ -2,13 +2,13 @@ import * as pulumi from "@pulumi/pulumi";
 import { Credentials } from "../../components/credentials";
 import { FrontDoor } from "../../components/frontDoor";
 import { Images } from "../../components/images";
-import { Mlflow } from "../../components/mlflow";
 import { ModelServer } from "../../components/modelServer";
 import { ModelStorage } from "../../components/modelStorage";
 import { PlatformNamespace } from "../../components/platformNamespace";
 import { TrainingJob } from "../../components/trainingJob";
+import type { GeneratedKey } from "../../config/secrets";
 import type { Registered } from "../support/program";
-import { isSecretEnvelope, runProgram } from "../support/program";
+import { isSecretEnvelope, redact, runProgram } from "../support/program";
 import { IDENTITY, REMOTE_SOURCES, settingsOf, validTree } from "../support/settings";
 
 /** Runs a component alone and returns its children, without itself. */
@@ -105,11 +105,12 @@ describe("ModelStorage", () => {
 });
 
 describe("Credentials", () => {
-  const credentials = (given: Record<string, string>) =>
+  const credentials = (given: Record<string, string>, generated: GeneratedKey[] = []) =>
     children(
       () =>
         new Credentials("credentials", {
           namespace: "ns",
+          generated,
           secrets: Object.fromEntries(
             Object.entries(given).map(([key, value]) => [key, pulumi.secret(value)]),
           ),
@@ -135,6 +136,31 @@ describe("Credentials", () => {
     expect(byKind(resources, "RandomPassword").inputs).toEqual({ length: 40, special: false });
   });
 
+  test("generates what MLflow needs and the stack does not give, each value once", async () => {
+    const all: GeneratedKey[] = [
+      "MLFLOW_DB_PASSWORD",
+      "MLFLOW_AUTH_ADMIN_PASSWORD",
+      "MLFLOW_FLASK_SERVER_SECRET_KEY",
+    ];
+    const made = await credentials({ VLLM_API_KEY: "k", MLFLOW_DB_PASSWORD: "p" }, all);
+    expect(summary(made)).toEqual([
+      "Secret mlflow-auth-secret < credentials",
+      "Secret mlflow-database-secret < credentials",
+      "Secret vllm-api-key < credentials",
+      "RandomPassword credentials-mlflow-auth-admin-password < credentials",
+      "RandomPassword credentials-mlflow-flask-server-secret-key < credentials",
+    ]);
+    expect(Object.keys(redact(made[0]?.inputs["stringData"]) as object)).toEqual([
+      "MLFLOW_AUTH_ADMIN_PASSWORD",
+      "MLFLOW_FLASK_SERVER_SECRET_KEY",
+    ]);
+  });
+
+  test("a password for a login that MLflow does not ask for makes no Secret", async () => {
+    const made = await credentials({ VLLM_API_KEY: "k", MLFLOW_AUTH_ADMIN_PASSWORD: "p" });
+    expect(summary(made)).toEqual(["Secret vllm-api-key < credentials"]);
+  });
+
   test("every value is in the secret envelope, and no name is given, so a change makes a new Secret", async () => {
     const resources = await credentials({
       HF_TOKEN: "t",
@@ -143,12 +169,14 @@ describe("Credentials", () => {
       ARTIFACTORY_PASSWORD: "p",
       GCS_KEY: "{}",
       WANDB_API_KEY: "w",
+      MLFLOW_DB_PASSWORD: "d",
     });
     const secrets = resources.filter(({ type }) => type.endsWith(":Secret"));
     expect(secrets.map(({ name }) => name)).toEqual([
       "artifactory-secret",
       "gcs-secret",
       "hf-secret",
+      "mlflow-database-secret",
       "vllm-api-key",
       "wandb-secret",
     ]);
@@ -200,6 +228,23 @@ describe("Images", () => {
       builderVersion: "BuilderBuildKit",
       args: { BASE_IMAGE: "debian:12.1", PACKAGE_INDEX: "", APT_MIRROR: "" },
     });
+  });
+
+  test("Postgres is the target of MLflow's Dockerfile, and built only where it runs from here", async () => {
+    const made = (backend: object) =>
+      children(() => new Images("images", { settings: settings({ mlflow: { backend } }) }));
+    const built = (await made({ kind: "postgres" })).find(({ name }) => name === "images-postgres");
+    expect(built?.inputs).toMatchObject({
+      imageName: "registry.test:5000/ml/mlflow-postgres:0.1.0-cpu",
+      build: {
+        dockerfile: "images/mlflow/Dockerfile",
+        target: "postgres",
+        args: { BASE_IMAGE: "debian:12.1", PACKAGE_INDEX: "", APT_MIRROR: "" },
+      },
+    });
+    const image = `registry.test/postgres@sha256:${"0".repeat(64)}`;
+    expect(await made({ kind: "postgres", image })).toHaveLength(3);
+    expect(await made({ kind: "sqlite" })).toHaveLength(3);
   });
 
   test("certificates of the site are named to every build, by file", async () => {
@@ -359,6 +404,7 @@ describe("what downloads a model", () => {
       if (model === undefined || tree.training === undefined) throw new Error("both are there");
       const { names, apiKeySecret } = new Credentials("credentials", {
         namespace: "ns",
+        generated: [],
         secrets: Object.fromEntries(
           Object.entries(PLANTED).map(([key, value]) => [key, pulumi.secret(value)]),
         ),
@@ -481,21 +527,6 @@ test("service accounts act as the Google accounts that are set, and policies fol
       "llmops-inference-to-metadata-server",
     ]),
   );
-});
-
-test("Mlflow refuses to start without a claim", async () => {
-  const make = () =>
-    new Mlflow("mlflow", {
-      namespace: "ns",
-      settings: settings(),
-      image: "r/m@sha256:0",
-      claim: undefined,
-      pullSecrets: [],
-    });
-  await expect(children(make)).rejects.toMatchObject({
-    propertyPath: "claim",
-    reason: "SQLite and artifacts need the claim mlflow-pvc",
-  });
 });
 
 test("the front door has a service account only where it is on", async () => {

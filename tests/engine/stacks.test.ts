@@ -19,7 +19,9 @@ const KINDS: Readonly<Record<string, readonly [prefix: string, plural: string]>>
   ServiceAccount: ["/api/v1", "serviceaccounts"],
   PersistentVolumeClaim: ["/api/v1", "persistentvolumeclaims"],
   Deployment: ["/apis/apps/v1", "deployments"],
+  StatefulSet: ["/apis/apps/v1", "statefulsets"],
   Job: ["/apis/batch/v1", "jobs"],
+  CronJob: ["/apis/batch/v1", "cronjobs"],
   HorizontalPodAutoscaler: ["/apis/autoscaling/v2", "horizontalpodautoscalers"],
   PodDisruptionBudget: ["/apis/policy/v1", "poddisruptionbudgets"],
   NetworkPolicy: ["/apis/networking.k8s.io/v1", "networkpolicies"],
@@ -32,10 +34,14 @@ const CLUSTER_KINDS: Readonly<Record<string, string>> = {
 
 const STRICT = "?dryRun=All&fieldValidation=Strict";
 
+interface PodTemplate {
+  readonly template?: { readonly metadata: object; readonly spec: object };
+}
+
 interface Manifest extends ApiObject {
   readonly kind: string;
   readonly metadata: { readonly name: string; readonly namespace?: string };
-  readonly spec?: { readonly template?: { readonly metadata: object; readonly spec: object } };
+  readonly spec?: PodTemplate & { readonly jobTemplate?: { readonly spec: PodTemplate } };
 }
 
 function collection({ kind, metadata }: Manifest): string {
@@ -88,7 +94,9 @@ describe.each(STACKS)("stack %s", (stack) => {
         const answer = await plane.request("POST", `${collection(object)}${STRICT}`, object);
         expect(answer).toMatchObject({ kind: object.kind });
       }
-      const templates = objects.flatMap(({ spec }) => spec?.template ?? []);
+      const templates = objects.flatMap(
+        ({ spec }) => (spec?.jobTemplate?.spec ?? spec)?.template ?? [],
+      );
       expect(templates.length).toBeGreaterThanOrEqual(3);
       for (const template of templates) {
         const pod = {

@@ -91,6 +91,21 @@ describe.each(NAMES)("Dockerfile of %s", (name) => {
   });
 });
 
+test("the Postgres target of MLflow's Dockerfile runs as the numeric user and stops fast", () => {
+  const all = instructions("mlflow");
+  const begin = all.indexOf("FROM os AS postgres");
+  const end = all.findIndex((line, index) => index > begin && line.startsWith("FROM "));
+  const stage = all.slice(begin, end);
+  expect(begin).toBeGreaterThan(0);
+  expect(stage.filter((line) => line.startsWith("USER "))).toEqual(["USER 10001:10001"]);
+  expect(stage).toContain("STOPSIGNAL SIGINT");
+  expect(stage.at(-1)).toBe('ENTRYPOINT ["/usr/bin/python3", "-m", "llmops_mlflow"]');
+  // Debian's package would make a cluster of its own, in the image.
+  const [install = ""] = stage.filter((line) => line.includes("postgresql-15"));
+  expect(install.indexOf("create_main_cluster = false")).toBeGreaterThan(0);
+  expect(install.indexOf("create_main_cluster = false")).toBeLessThan(install.indexOf("postgresql-15"));
+});
+
 test("training and inference share their leading stages word for word", () => {
   const shared = (name: string): string => read(name, "Dockerfile").split("# ---- own part")[0] ?? "";
   expect(shared("training").length).toBeGreaterThan(1000);

@@ -15,15 +15,17 @@ const PLANTED = {
   ARTIFACTORY_PASSWORD: "planted-artifactory-password",
   GCS_KEY: "planted-gcs-key",
   VLLM_API_KEY: "planted-api-key",
+  MLFLOW_DB_PASSWORD: "planted-database-password",
 };
 
-/** Containers that have nothing to do with models' files. */
-const MODEL_FREE = ["mlflow", "envoy"];
+/** Secrets of MLflow's login; only `prod` has one, and its values are generated. */
+const LOGIN_KEYS = ["MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY"];
 
 /** Kinds that hold data; each needs an explicit choice of what becomes of it. */
 const STATEFUL = /:(PersistentVolume|PersistentVolumeClaim|StatefulSet)$/;
 
 interface PodSpec {
+  readonly serviceAccountName?: string;
   readonly automountServiceAccountToken?: boolean;
   readonly enableServiceLinks?: boolean;
   readonly hostNetwork?: boolean;
@@ -57,7 +59,8 @@ function fetches(run: ProgramRun): Record<string, readonly string[]> {
   }[];
   return Object.fromEntries(
     objects.flatMap(({ metadata, spec }) => {
-      const init = spec?.template?.spec?.initContainers ?? [];
+      const containers = spec?.template?.spec?.initContainers ?? [];
+      const init = containers.filter((container) => container.name === "fetch-model");
       const name = metadata.name.replace(/-[0-9a-f]{10}$/, "");
       return init.map(({ args = [] }) => [name, args.slice(0, 4)]);
     }),
@@ -86,11 +89,24 @@ function egress(run: ProgramRun): Record<string, readonly string[]> {
   return Object.fromEntries(open.filter(([, blocks]) => blocks.length > 0));
 }
 
+interface PodTemplate {
+  readonly template?: { readonly spec?: PodSpec };
+}
+
+/** Pods of Deployments, StatefulSets, Jobs and CronJobs. */
 function podSpecs(run: ProgramRun): PodSpec[] {
   return kubernetesObjects(run).flatMap((object) => {
-    const { spec } = object as { spec?: { template?: { spec?: PodSpec } } };
-    return spec?.template?.spec === undefined ? [] : [spec.template.spec];
+    const { spec } = object as { spec?: PodTemplate & { jobTemplate?: { spec: PodTemplate } } };
+    const pod = (spec?.jobTemplate?.spec ?? spec)?.template?.spec;
+    return pod === undefined ? [] : [pod];
   });
+}
+
+/** The pods that train and serve: the others know nothing of models. */
+function modelPods(run: ProgramRun): PodSpec[] {
+  return podSpecs(run).filter(({ serviceAccountName = "" }) =>
+    ["llmops-training", "llmops-inference"].includes(serviceAccountName),
+  );
 }
 
 const named = (resources: readonly Registered[], kind: string): readonly Registered[] =>
@@ -145,9 +161,8 @@ describe.each(STACKS)("stack %s", (stack) => {
   });
 
   test("trainers and servers never ask the hub, and only what downloads may write where models lie", async () => {
-    for (const spec of podSpecs(await run)) {
+    for (const spec of modelPods(await run)) {
       for (const { name, env = [], volumeMounts } of containersOf(spec)) {
-        if (MODEL_FREE.includes(name)) continue;
         const offline = env.find((variable) => variable.name === "HF_HUB_OFFLINE")?.value;
         if (name !== "fetch-model") expect({ name, offline }).toEqual({ name, offline: "1" });
         for (const { mountPath, readOnly } of volumeMounts) {
@@ -163,11 +178,11 @@ describe.each(STACKS)("stack %s", (stack) => {
 
   test("secrets of repositories reach only the containers that use them, by reference", async () => {
     const full = await runStack({ ...stackFile(stack), secrets: PLANTED });
-    for (const { name, args = [], env = [] } of podSpecs(full).flatMap(containersOf)) {
+    for (const { name, args = [], env = [] } of modelPods(full).flatMap(containersOf)) {
       const referenced = env
         .filter((variable) => !("value" in variable))
         .map((variable) => variable.name)
-        .filter((key) => key !== "VLLM_API_KEY");
+        .filter((key) => !["VLLM_API_KEY", "MLFLOW_TRACKING_PASSWORD"].includes(key));
       const published = env.find((variable) => variable.name === "LLMOPS_PUBLISH")?.value ?? "";
       const used = `${name === "fetch-model" ? (args[1] ?? "") : ""} ${published}`;
       expect(referenced).toEqual([
@@ -239,7 +254,7 @@ describe.each(STACKS)("stack %s", (stack) => {
     expect(data.every(isSecretEnvelope)).toBe(true);
     const doors = named(resources, "FrontDoor").map(() => "api-key.json");
     expect(data.flatMap((values) => Object.keys(redact(values) as object)).sort()).toEqual(
-      [...Object.keys(PLANTED), ...doors].sort(),
+      [...Object.keys(PLANTED), ...doors, ...(stack === "prod" ? LOGIN_KEYS : [])].sort(),
     );
   });
 
@@ -285,6 +300,8 @@ describe("models come from where the stack says, and pods get out only for that"
       "inference-to-repositories": PUBLIC,
       "training-to-metadata-server": METADATA,
       "inference-to-metadata-server": METADATA,
+      "mlflow-to-repositories": PUBLIC,
+      "mlflow-to-metadata-server": METADATA,
     });
     const pods = kubernetesObjects(run) as { metadata: { name: string }; spec?: object }[];
     const pod = (name: string) => pods.find(({ metadata, spec }) => metadata.name === name && spec);
@@ -308,10 +325,9 @@ describe("models come from where the stack says, and pods get out only for that"
 
   test("airgapped: nothing of Hugging Face, whatever container", async () => {
     const run = await runStack(stackFile("airgapped"));
-    const containers = podSpecs(run).flatMap(containersOf);
+    const containers = modelPods(run).flatMap(containersOf);
     expect(containers.map(({ name }) => name)).toContain("fetch-model");
-    for (const { name, env, args } of containers) {
-      if (MODEL_FREE.includes(name)) continue;
+    for (const { env, args } of containers) {
       expect(env).toContainEqual({ name: "HF_HUB_OFFLINE", value: "1" });
       expect(env).toContainEqual({ name: "TRANSFORMERS_OFFLINE", value: "1" });
       expect(JSON.stringify(args)).not.toMatch(/hugging/i);
@@ -336,6 +352,32 @@ describe("models come from where the stack says, and pods get out only for that"
       });
     }
   });
+});
+
+describe("MLflow is where the stack says", () => {
+  const claims = async (stack: string) =>
+    (await runStack(stackFile(stack))).resources
+      .filter(({ type, name }) => type.endsWith(":PersistentVolumeClaim") && /mlflow/.test(name))
+      .map(({ name, opts }) => `${name} ${opts.protect === true ? "protected" : "not protected"}`);
+
+  test("prod: Postgres on a protected claim, dumps on another, artifacts in a bucket", async () => {
+    expect(await claims("prod")).toEqual([
+      "mlflow-backup-pvc protected",
+      "mlflow-database-pvc protected",
+    ]);
+    const images = named((await runStack(stackFile("prod"))).resources, "Image");
+    expect(images.map(({ name }) => name)).toContain("images-postgres");
+  });
+
+  test.each(["airgapped", "dev", "local"])(
+    "%s: SQLite and artifacts on one claim",
+    async (stack) => {
+      const run = await runStack(stackFile(stack));
+      expect((await claims(stack)).map((claim) => claim.split(" ")[0])).toEqual(["mlflow-pvc"]);
+      expect(named(run.resources, "StatefulSet")).toEqual([]);
+      expect(named(run.resources, "CronJob")).toEqual([]);
+    },
+  );
 });
 
 describe("wrong configuration stops the program before anything is made", () => {
@@ -426,7 +468,8 @@ describe("production with the front door", () => {
 
   test("has its own image, and its address among the outputs", async () => {
     const { resources, outputs } = await runStack(input);
-    expect(named(resources, "Image")).toHaveLength(4);
+    const images = named(resources, "Image").map(({ name }) => name);
+    expect(images).toContain("images-front-door");
     expect(outputs["endpoints"]).toMatchObject({
       frontDoor: {
         url: "http://llm-front-door.llmops.svc:8080/v1",

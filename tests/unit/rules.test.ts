@@ -165,10 +165,6 @@ describe("settings that contradict each other", () => {
       data: { kind: "volume" },
     };
     expect(rules({ training }).map(({ key }) => key)).toEqual(["storage.trainingData"]);
-    const storage = { modelOutput: { volume: { kind: "existingClaim", name: "c" } } };
-    expect(rules({ storage, models: [model({ replicas: { max: 1 } })] })).toEqual([
-      expect.objectContaining({ key: "storage.mlflow", got: "nothing" }),
-    ]);
   });
 
   test("one folder for two claims", () => {
@@ -198,13 +194,7 @@ describe("settings that contradict each other", () => {
 describe("a setting whose behaviour is not there is refused, never ignored", () => {
   const refused = (change: object, base = validTree()) =>
     unavailableFaults(settingsOf({ ...base, ...change })).map(({ key }) => key);
-  const training = (change: object) => ({
-    training: { ...(trainingTree()["training"] as object), ...change },
-  });
   test.each<[string, object, string]>([
-    ["postgres", { mlflow: { backend: { kind: "postgres" } } }, "mlflow.backend.kind"],
-    ["cloudsql", { mlflow: { backend: { kind: "cloudsql" } } }, "mlflow.backend.kind"],
-    ["bucket", { mlflow: { artifacts: { kind: "gcs", uri: "gs://b" } } }, "mlflow.artifacts.kind"],
     ["gke", { cluster: { context: "c", kind: "gke" } }, "cluster.kind"],
     ["project", { gcp: { project: "p" } }, "gcp.project"],
     ["bucket", { gcp: { modelBucket: "b" } }, "gcp.modelBucket"],

@@ -1,5 +1,5 @@
 import { endpoints } from "../../workloads/endpoints";
-import { allowedHosts, mlflowSpec } from "../../workloads/mlflow";
+import { allowedHosts } from "../../workloads/mlflow";
 import { modelServerName } from "../../workloads/names";
 import { networkPolicies } from "../../workloads/network";
 import { podDefaults } from "../../workloads/pod";
@@ -49,12 +49,6 @@ test("MLflow answers to its Service by every name, with and without port", () =>
     expect(hosts).toEqual(expect.arrayContaining([name, `${name}:*`]));
   }
   expect(hosts).toContain("10.*");
-});
-
-test("MLflow is one pod that is ended before the next one starts", () => {
-  const { mlflow } = settingsOf(validTree());
-  const args = { settings: mlflow, namespace: "ns", image: "i", claim: "c", pullSecrets: [] };
-  expect(mlflowSpec(args)).toMatchObject({ replicas: 1, strategy: { type: "Recreate" } });
 });
 
 describe("network policies", () => {

@@ -1,0 +1,1 @@
+"""Postgres for MLflow, its dumps, and the migration of MLflow's database."""
