@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { npmReport, pipReport } from "../../scripts/auditReport";
 import { ROOT } from "../support/program";
 
 const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
@@ -172,5 +173,43 @@ describe("licences", () => {
       return ok ? [] : [`${path}: ${license}`];
     });
     expect(odd).toEqual([]);
+  });
+});
+
+describe("the audit", () => {
+  const npm = (vulnerabilities: object): string =>
+    JSON.stringify({ metadata: {}, vulnerabilities });
+  const fault = (severity: string) => ({ one: { name: "one", range: "<2", severity } });
+
+  test.each([
+    ["nothing known", npm({}), { lines: [], fails: false }],
+    ["a moderate fault", npm(fault("moderate")), { lines: ["f: one <2: moderate"], fails: false }],
+    ["a high fault", npm(fault("high")), { lines: ["f: one <2: high"], fails: true }],
+    [
+      "an error",
+      '{"error":{}}',
+      { lines: ["warning: f: no answer about any package"], fails: false },
+    ],
+    ["no JSON", "", { lines: ["warning: f: no answer about any package"], fails: false }],
+  ])("of npm: %s", (_, json, report) => {
+    expect(npmReport("f", json)).toEqual(report);
+  });
+
+  const pip = (...dependencies: object[]): string => JSON.stringify({ dependencies });
+  const faulty = { name: "one", version: "1", vulns: [{ id: "PYSEC-1", fix_versions: ["2"] }] };
+  const fine = { name: "two", version: "1", vulns: [] };
+  const skipped = { name: "three", skip_reason: "not found on PyPI" };
+
+  test.each([
+    ["nothing known", pip(fine), { lines: [], fails: false }],
+    ["a fault", pip(fine, faulty), { lines: ["f: one 1: PYSEC-1, mended in 2"], fails: true }],
+    [
+      "a package that was skipped",
+      pip(fine, skipped),
+      { lines: ["warning: f: no answer about 1 of 2 packages"], fails: false },
+    ],
+    ["no JSON", "", { lines: ["warning: f: no answer about any package"], fails: false }],
+  ])("of pip: %s", (_, json, report) => {
+    expect(pipReport("f", json)).toEqual(report);
   });
 });
