@@ -1,6 +1,7 @@
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { resourceRules, stackRules } from "../../policy/rules";
 import { npmReport, pipReport } from "../../scripts/auditReport";
 import { ROOT } from "../support/program";
 
@@ -109,6 +110,10 @@ describe("updates", () => {
     expect(matching(base?.managerFilePatterns ?? [], stacks)).toEqual(stacks);
   });
 
+  test.each(["airgapped", "dev", "prod"])("the base image of %s is named by digest", (stack) => {
+    expect(read(`Pulumi.${stack}.yaml`)).toMatch(/^ +baseImage: \S+@sha256:[0-9a-f]{64}$/m);
+  });
+
   test("each pattern finds what it is for", () => {
     const files = [
       "Pulumi.dev.yaml",
@@ -212,4 +217,14 @@ describe("the audit", () => {
   ])("of pip: %s", (_, json, report) => {
     expect(pipReport("f", json)).toEqual(report);
   });
+});
+
+test("SECURITY.md names files and policies that are there, and leaves no policy out", () => {
+  const text = read("SECURITY.md");
+  const named = [...text.matchAll(/`([^`\n]+)`/g)].map(([, code = ""]) => code);
+  const files = named.filter((code) => /^[\w.-]+\/[\w./-]+\.\w+$/.test(code));
+  expect(files.length).toBeGreaterThan(20);
+  expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
+  const policies = [...resourceRules, ...stackRules].map(({ name }) => name);
+  expect(policies.filter((name) => !named.includes(name))).toEqual([]);
 });
