@@ -40,7 +40,7 @@ const faultsOf = (rule: ResourceRule, change: Fields, settings = {}): readonly s
 const none: readonly string[] = [];
 
 describe("image-by-digest", () => {
-  test.each([
+  test.each<[string, Value, readonly string[]]>([
     ["by digest", `r.test/one@${DIGEST}`, none],
     ["by tag and digest", `r.test/one:1@${DIGEST}`, none],
     ["by tag", "r.test/one:1", ["Container main runs r.test/one:1, which is no digest."]],
@@ -67,7 +67,7 @@ describe("image-by-digest", () => {
 
 describe("image-registry", () => {
   const allowed = ["registry.test/ml", "localhost:5000"];
-  test.each([
+  test.each<[Value, readonly string[]]>([
     [`registry.test/ml/one@${DIGEST}`, none],
     ["localhost:5000/one:1", none],
     [
@@ -141,7 +141,11 @@ describe("no-plain-secret", () => {
   });
 
   test("a key in a ConfigMap", () => {
-    const data = { "key.pem": "-----BEGIN PRIVATE KEY-----", "plain.txt": "text", later: UNKNOWN };
+    const data: Fields = {
+      "key.pem": "-----BEGIN PRIVATE KEY-----",
+      "plain.txt": "text",
+      later: UNKNOWN,
+    };
     expect(noPlainSecret.check(resource("kubernetes:core/v1:ConfigMap", { data }), {})).toEqual([
       "The key key.pem holds a secret.",
     ]);
@@ -270,7 +274,7 @@ test.each<[Value, number]>([
   ["baseline", 1],
   [undefined, 1],
 ])("namespace-restricted: %p", (level, faults) => {
-  const labels = { "pod-security.kubernetes.io/enforce": level };
+  const labels: Fields = { "pod-security.kubernetes.io/enforce": level };
   const namespace = resource("kubernetes:core/v1:Namespace", { metadata: { labels } });
   expect(namespaceRestricted.check(namespace, {})).toHaveLength(faults);
 });
