@@ -1,31 +1,31 @@
 import * as k8s from "@pulumi/kubernetes";
+import { Board } from "./components/board";
 import { Credentials } from "./components/credentials";
+import { FrontDoor } from "./components/frontDoor";
 import { Images } from "./components/images";
 import { Mlflow } from "./components/mlflow";
 import { ModelServer } from "./components/modelServer";
 import { ModelStorage } from "./components/modelStorage";
+import { Monitoring } from "./components/monitoring";
 import { PlatformNamespace } from "./components/platformNamespace";
 import { TrainingJob } from "./components/trainingJob";
 import { loadConfig } from "./config/load";
 import { hasIdentity } from "./config/usedSources";
 import { endpoints as endpointsOf } from "./workloads/endpoints";
-import { servedModelPath } from "./workloads/source";
+import { afterTraining } from "./workloads/servedRun";
 
 const { settings, secrets, training: files } = loadConfig(__dirname);
 const { accelerator, pullSecrets } = settings.images;
 
 const provider = new k8s.Provider("cluster", settings.cluster);
-const images = new Images("images", { settings: settings.images });
+const images = new Images("images", { settings });
 
 const { namespace } = new PlatformNamespace("llmops", settings, { provider });
-const storage = new ModelStorage(
-  "storage",
-  { namespace, settings: settings.storage },
-  { provider },
-);
+const volumes = { namespace, settings: settings.storage };
+const storage = new ModelStorage("storage", volumes, { provider });
 const credentials = new Credentials("credentials", { namespace, secrets }, { provider });
 
-const { names: secretNames, apiKeySecret } = credentials;
+const { names: secretNames, apiKeySecret, apiKey } = credentials;
 const pod = { namespace, accelerator, pullSecrets };
 const claims = { modelOutput: storage.modelOutput, hubCache: storage.hubCache };
 const modelPod = { ...pod, claims, secrets: secretNames };
@@ -47,10 +47,12 @@ const training =
       dataClaim: storage.trainingData,
       trackingUri: mlflow.trackingUri,
       identity: hasIdentity(settings, "training"),
+      dcgmExporter: settings.images.dcgmExporter,
     },
     { provider },
   );
 
+const trained = files && training && { ...files, runId: training.runId };
 for (const model of settings.models) {
   new ModelServer(
     model.name,
@@ -58,16 +60,26 @@ for (const model of settings.models) {
       ...modelPod,
       settings: model,
       image: images.inference,
-      modelPath: servedModelPath(model.source, training?.modelFolder),
+      trained,
       apiKeySecret,
       identity: hasIdentity(settings, "inference"),
     },
     // A run is served only after it has succeeded, whatever the path says already.
-    { provider, dependsOn: model.source.kind === "training" && training ? [training] : [] },
+    { provider, dependsOn: afterTraining(model, trained) && training ? [training] : [] },
   );
 }
+
+if (images.frontDoor !== undefined) {
+  new FrontDoor("front-door", { ...pod, settings, image: images.frontDoor, apiKey }, { provider });
+}
+if (settings.board.enabled) {
+  const board = { ...pod, claims, settings: settings.board, image: images.training };
+  new Board("llama-board", { ...board, dataClaim: storage.trainingData }, { provider });
+}
+if (settings.monitoring.enabled)
+  new Monitoring("monitoring", { namespace, settings }, { provider });
 
 export const endpoints = endpointsOf(settings);
 export const models = settings.models.map(({ name }) => name);
 export const runId = training?.runId;
-export const vllmApiKey = credentials.apiKey;
+export const vllmApiKey = apiKey;

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Settings } from "../config/schema";
 import { mlflowSpec, trackingUri } from "../workloads/mlflow";
 import { NAMES, PORTS, labels, selectorLabels } from "../workloads/names";
-import { serviceSpec } from "../workloads/service";
+import { serviceMetadata, serviceSpec } from "../workloads/service";
 
 /** Arguments of {@link Mlflow}. */
 export interface MlflowArgs {
@@ -42,7 +42,7 @@ export class Mlflow extends pulumi.ComponentResource {
     new k8s.core.v1.Service(
       `${name}-service`,
       {
-        metadata,
+        metadata: serviceMetadata(metadata),
         spec: serviceSpec(
           settings.mlflow.service,
           selectorLabels("mlflow", NAMES.mlflow),

@@ -1,15 +1,18 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { ModelSettings } from "../config/models";
+import { autoscalerSpec } from "../workloads/autoscaler";
 import type { ModelClaims } from "../workloads/modelPieces";
 import {
-  autoscalerSpec,
-  inferenceYaml,
+  disruptionBudgetSpec,
   modelServerSpec,
+  rolloutMetadata,
   rolloutSeconds,
 } from "../workloads/modelServer";
 import { NAMES, PORTS, labels, modelServerName, selectorLabels } from "../workloads/names";
-import { serviceSpec } from "../workloads/service";
+import type { TrainedRun } from "../workloads/servedRun";
+import { CONFIG_FILE, SERVERS } from "../workloads/servers";
+import { serviceMetadata, serviceSpec } from "../workloads/service";
 
 /** Arguments of {@link ModelServer}. */
 export interface ModelServerArgs {
@@ -18,8 +21,8 @@ export interface ModelServerArgs {
   readonly accelerator: "cuda" | "cpu";
   /** Image by digest. */
   readonly image: pulumi.Input<string>;
-  /** Path of the model in the container. */
-  readonly modelPath: pulumi.Input<string>;
+  /** The stack's training and its run, if there is one. */
+  readonly trained: TrainedRun | undefined;
   readonly claims: ModelClaims;
   /** Name of the Secret with VLLM_API_KEY. */
   readonly apiKeySecret: pulumi.Input<string>;
@@ -32,7 +35,7 @@ export interface ModelServerArgs {
 
 /**
  * One model behind an OpenAI-compatible API: Deployment, Service, HorizontalPodAutoscaler,
- * ConfigMap, and a PodDisruptionBudget where there is more than one replica to keep.
+ * ConfigMap, and a PodDisruptionBudget where there can be more than one replica.
  */
 export class ModelServer extends pulumi.ComponentResource {
   public constructor(name: string, args: ModelServerArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -43,17 +46,26 @@ export class ModelServer extends pulumi.ComponentResource {
     const selector = selectorLabels("inference", settings.name);
     const config = new k8s.core.v1.ConfigMap(
       server,
-      { metadata: { namespace }, data: { "inference.yaml": inferenceYaml(settings) } },
+      {
+        metadata: { namespace },
+        data: { [CONFIG_FILE]: SERVERS[settings.server].yaml(settings) },
+      },
       { parent: this },
     );
     new k8s.apps.v1.Deployment(
       server,
-      { metadata, spec: modelServerSpec({ ...args, configMap: config.metadata.name }) },
+      {
+        metadata: { ...metadata, ...rolloutMetadata(args) },
+        spec: modelServerSpec({ ...args, configMap: config.metadata.name }),
+      },
       { parent: this, ignoreChanges: ["spec.replicas"], customTimeouts: rolloutTimeouts(settings) },
     );
     new k8s.core.v1.Service(
       server,
-      { metadata, spec: serviceSpec(settings.service, selector, PORTS.modelServer) },
+      {
+        metadata: serviceMetadata(metadata),
+        spec: serviceSpec(settings.service, selector, PORTS.modelServer),
+      },
       { parent: this },
     );
     new k8s.autoscaling.v2.HorizontalPodAutoscaler(
@@ -64,10 +76,10 @@ export class ModelServer extends pulumi.ComponentResource {
       },
       { parent: this },
     );
-    if (settings.replicas.min > 1) {
+    if (settings.replicas.max > 1) {
       new k8s.policy.v1.PodDisruptionBudget(
         server,
-        { metadata, spec: { maxUnavailable: 1, selector: { matchLabels: selector } } },
+        { metadata, spec: disruptionBudgetSpec(settings) },
         { parent: this },
       );
     }

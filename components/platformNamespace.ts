@@ -1,15 +1,12 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-import type { EgressSettings } from "../workloads/egress";
 import { serviceAccountAnnotations } from "../workloads/gcs";
-import type { Role } from "../workloads/names";
-import { serviceAccountName } from "../workloads/names";
+import { rolesOf, serviceAccountName } from "../workloads/names";
+import type { NetworkSettings } from "../workloads/network";
 import { networkPolicies } from "../workloads/network";
 
-const ROLES: readonly Role[] = ["training", "inference", "mlflow"];
-
 /** Arguments of {@link PlatformNamespace}: who may talk to whom follows from the models. */
-export interface PlatformNamespaceArgs extends EgressSettings {
+export interface PlatformNamespaceArgs extends NetworkSettings {
   /** Name of the namespace. */
   readonly namespace: string;
 }
@@ -34,7 +31,7 @@ export class PlatformNamespace extends pulumi.ComponentResource {
       { parent: this },
     );
     this.namespace = created.metadata.name;
-    for (const role of ROLES) {
+    for (const role of rolesOf(args)) {
       new k8s.core.v1.ServiceAccount(
         `${name}-${role}`,
         {

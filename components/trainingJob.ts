@@ -3,7 +3,10 @@ import * as pulumi from "@pulumi/pulumi";
 import type { TrainingFiles } from "../config/load";
 import type { ModelClaims } from "../workloads/modelPieces";
 import { NAMES, labels } from "../workloads/names";
-import { runId, trainedModelFolder, trainingJobSpec } from "../workloads/training";
+import { SKIP_AWAIT } from "../workloads/pod";
+import { trainingJobLabels, trainingJobSpec } from "../workloads/trainingJob";
+import { NODES_SERVICE, nodesServiceSpec } from "../workloads/trainingNodes";
+import { runId, trainedModelFolder } from "../workloads/trainingRun";
 
 /** Arguments of {@link TrainingJob}. */
 export interface TrainingJobArgs {
@@ -22,13 +25,16 @@ export interface TrainingJobArgs {
   readonly secrets: Readonly<Record<string, pulumi.Input<string>>>;
   /** Whether the pod acts as a Google service account. */
   readonly identity: boolean;
+  /** Image of dcgm-exporter; used where the settings want it. */
+  readonly dcgmExporter?: string | undefined;
   readonly pullSecrets: readonly string[];
 }
 
 /**
  * The training run. Its Job is named after the run id, which changes with the training file, the
  * data in the project, the base model, the image and the `run` label, and with nothing else: an
- * unchanged stack never trains again. `pulumi up` waits until the run has ended.
+ * unchanged stack never trains again. `pulumi up` waits until the run has ended, unless
+ * `training.await` is false.
  */
 export class TrainingJob extends pulumi.ComponentResource {
   /** The run id. */
@@ -45,13 +51,15 @@ export class TrainingJob extends pulumi.ComponentResource {
       trainedModelFolder(files.config, settings.merge, id),
     );
     const dataVolume = this.dataVolume(args);
+    if (settings.nodes > 1) this.nodesService(namespace);
     new k8s.batch.v1.Job(
       name,
       {
         metadata: {
           name: pulumi.interpolate`${NAMES.trainingJob}-${this.runId}`,
           namespace,
-          labels: labels("training", NAMES.trainingJob),
+          labels: trainingJobLabels(settings),
+          ...(settings.await ? {} : { annotations: SKIP_AWAIT }),
         },
         spec: pulumi
           .all([this.runId, args.image])
@@ -60,6 +68,19 @@ export class TrainingJob extends pulumi.ComponentResource {
       { parent: this, customTimeouts: { create: `${String(settings.timeoutMinutes)}m` } },
     );
     this.registerOutputs({ runId: this.runId, modelFolder: this.modelFolder });
+  }
+
+  private nodesService(namespace: pulumi.Input<string>): void {
+    const metadata = {
+      name: NODES_SERVICE,
+      namespace,
+      labels: labels("training", NAMES.trainingJob),
+    };
+    new k8s.core.v1.Service(
+      "training-nodes",
+      { metadata, spec: nodesServiceSpec() },
+      { parent: this },
+    );
   }
 
   private dataVolume(args: TrainingJobArgs): k8s.types.input.core.v1.Volume {

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { datasetEntry, rowProblem } from "./datasetRows";
 import type { Fault } from "./faults";
 import { setCommand } from "./faults";
 import type { TrainingConfig } from "./trainingFile";
@@ -13,7 +14,7 @@ const KEY = "training.data.path";
 
 const INFO = "dataset_info.json";
 
-const infoSchema = z.record(z.string(), z.looseObject({ file_name: z.string().optional() }));
+const infoSchema = z.record(z.string(), datasetEntry);
 
 /** A data set by file name, with what is wrong with it. */
 export interface Dataset {
@@ -81,8 +82,9 @@ export function readDataset(root: string, folder: string, config: TrainingConfig
   if (sets === undefined) return { files: {}, faults };
   const files: Record<string, string> = { [INFO]: text };
   for (const name of usedNames(config)) {
-    const file = sets[name]?.file_name;
-    if (file === undefined) {
+    const entry = sets[name];
+    const file = entry?.file_name;
+    if (entry === undefined || file === undefined) {
       faults.push({
         key: "training.configFile dataset",
         got: `"${name}"`,
@@ -92,7 +94,18 @@ export function readDataset(root: string, folder: string, config: TrainingConfig
       continue;
     }
     const data = read(root, `${folder}/${file}`, faults);
-    if (data !== undefined) files[file] = data;
+    if (data === undefined) continue;
+    files[file] = data;
+    const problem = rowProblem(file, entry, data);
+    if (problem === undefined) continue;
+    const { got, allowed } = problem;
+    const path = `${folder}/${file}`;
+    faults.push({
+      key: KEY,
+      got: `${path}: ${got}`,
+      allowed,
+      fix: `mend ${path} or ${folder}/${INFO}`,
+    });
   }
   const bytes = Object.values(files).reduce((sum, data) => sum + Buffer.byteLength(data), 0);
   if (bytes > MAX_DATA_BYTES) {

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { dnsLabel, pinnedImage, plainUrl } from "./primitives";
+import { digestImage, dnsLabel, pinnedImage, plainUrl } from "./primitives";
 
-/** How the three images are built and where they are pushed. */
+/** How the images are built and where they are pushed. */
 export const imagesSchema = z.strictObject({
   /** Registry and folder that the images are pushed to, such as `europe-docker.pkg.dev/acme/ml`. */
   registry: z.string().regex(/^[a-z0-9.-]+(:[0-9]+)?(\/[a-z0-9._-]+)*$/, {
@@ -14,7 +14,7 @@ export const imagesSchema = z.strictObject({
     .string()
     .regex(/^(?!latest$)[\w][\w.-]{0,127}$/, { error: "an image tag other than latest" })
     .default("0.1.0"),
-  /** Debian 12 image that all three are built on. */
+  /** Debian 12 image that all are built on. */
   baseImage: pinnedImage,
   /** Python package index. @default the index that the base image is set up for */
   packageIndex: plainUrl.optional(),
@@ -31,6 +31,8 @@ export const imagesSchema = z.strictObject({
   flashAttention: z.boolean().default(false),
   /** Network of RUN steps: `host` where the builder has no bridge of its own. */
   buildNetwork: z.enum(["default", "host"]).default("default"),
+  /** NVIDIA's dcgm-exporter; needed with `training.dcgmExporter`. */
+  dcgmExporter: digestImage.optional(),
   /** Names of existing image pull Secrets in the namespace. */
   pullSecrets: z.array(dnsLabel(253)).default([]),
 });

@@ -5,15 +5,20 @@ import { caBundleFaults } from "./caBundle";
 import { readDataset, unreadable } from "./dataset";
 import type { Fault } from "./faults";
 import { faultsOf, removeCommand, renderFaults } from "./faults";
+import type { Gate } from "./gateFile";
+import { readGate } from "./gateFile";
+import { modelFaults } from "./modelRules";
 import { ruleFaults } from "./rules";
 import type { Settings } from "./schema";
 import { settingsSchema } from "./schema";
 import { sourceFaults } from "./sourceRules";
 import type { SecretKey } from "./secrets";
 import { SECRET_KEYS, secretFaults } from "./secrets";
+import { servedRunFaults } from "./servedRun";
 import type { TrainingSettings } from "./training";
 import type { TrainingConfig } from "./trainingFile";
-import { parseTrainingFile, servedRunFaults } from "./trainingFile";
+import { parseTrainingFile } from "./trainingFile";
+import { trainingFaults } from "./trainingRules";
 import { unavailableFaults } from "./unavailable";
 
 /** The files of a training run, read from the project. */
@@ -22,6 +27,8 @@ export interface TrainingFiles {
   readonly config: TrainingConfig;
   /** Data set by file name; undefined when it lies on a volume. */
   readonly data: Readonly<Record<string, string>> | undefined;
+  /** Thresholds with their questions; left out, every run passes. */
+  readonly gate?: Gate | undefined;
 }
 
 /** All that a stack's configuration says, checked. */
@@ -46,10 +53,10 @@ function readTraining(
   } catch (error) {
     faults.push(unreadable("training.configFile", configFile, error));
   }
-  if (data.kind === "volume") return { settings: settings.training, config, data: undefined };
-  const dataset = readDataset(root, data.path, config);
-  faults.push(...dataset.faults);
-  return { settings: settings.training, config, data: dataset.files };
+  const dataset = data.kind === "files" ? readDataset(root, data.path, config) : undefined;
+  const { gate, faults: gateFaults } = readGate(root, settings.training, config, dataset?.files);
+  faults.push(...(dataset?.faults ?? []), ...gateFaults);
+  return { settings: settings.training, config, data: dataset?.files, gate };
 }
 
 /** Whether a key is encrypted in the stack file; the SDK exports the function but not its type. */
@@ -99,6 +106,8 @@ export function loadConfig(root: string): StackConfig {
   const settings = parsed.data;
   const training = readTraining(root, settings, faults);
   faults.push(...unavailableFaults(settings), ...ruleFaults(settings), ...sourceFaults(settings));
+  faults.push(...modelFaults(settings));
+  faults.push(...trainingFaults(settings, training?.config));
   faults.push(...caBundleFaults(root, settings.images.caBundle));
   faults.push(...servedRunFaults(settings, training?.config ?? {}));
   faults.push(

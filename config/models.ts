@@ -5,6 +5,16 @@ import { modelSource } from "./sources";
 /** Longest model name: `llama-factory-inference-` and the name make a DNS label of 63. */
 export const MAX_MODEL_NAME = 39;
 
+/** Longest adapter name: `fetch-adapter-` and the name make a DNS label of 63. */
+const MAX_ADAPTER_NAME = 49;
+
+const adapter = z.strictObject({
+  /** `model` in requests for it. */
+  name: dnsLabel(MAX_ADAPTER_NAME),
+  /** Folder with adapter_config.json, from anywhere that a model may come from. */
+  source: modelSource,
+});
+
 /** One model server. */
 export const modelSchema = z.strictObject({
   /** Names the Deployment and Service `llama-factory-inference-<name>`. */
@@ -14,15 +24,21 @@ export const modelSchema = z.strictObject({
   source: modelSource,
   /** `vllm` runs `vllm serve`; `llamafactory` runs `llamafactory-cli api`. */
   server: z.enum(["vllm", "llamafactory"]).default("vllm"),
-  /** Options of `vllm serve`, by their long names: they become /app/config/inference.yaml. */
+  /**
+   * Options of `vllm serve` by their long names, or inference keys of LLaMA-Factory: they become
+   * /app/config/inference.yaml. Names that the server in the image does not know are refused.
+   */
   options: z
     .record(
-      z
-        .string()
-        .regex(/^[a-z][a-z0-9-]*$/, { error: "an option of vllm serve, such as max-model-len" }),
+      z.string().regex(/^[a-z][a-z0-9_-]*$/, {
+        error:
+          "an option such as max-model-len, or with server llamafactory a key such as template",
+      }),
       z.union([z.string(), z.number(), z.boolean()]),
     )
     .default({}),
+  /** LoRA adapters on this model, each served under a name of its own by the same GPU. */
+  adapters: z.array(adapter).default([]),
   /** Bounds of the HorizontalPodAutoscaler. */
   replicas: z
     .strictObject({ min: z.int().min(1).default(1), max: z.int().min(1).max(1000).default(4) })
@@ -33,12 +49,16 @@ export const modelSchema = z.strictObject({
       metric: z.enum(["queue", "cpu"]).default("queue"),
       /** Waiting requests a pod, or percent of the CPU request. @default 5 for queue, 50 for cpu */
       target: z.int().min(1).optional(),
+      /** Replicas at most double every so many seconds. */
+      scaleUpSeconds: z.int().min(1).max(1800).default(60),
+      /** One replica is taken away after so many quiet seconds. */
+      scaleDownSeconds: z.int().min(1).max(1800).default(300),
     })
     .prefault({}),
   resources: resources({ cpu: "2", memory: "24Gi", shm: "2Gi" }),
-  /** Of the init container that downloads the model. */
+  /** Of each init container that downloads the model or an adapter. */
   fetchResources,
-  /** Longest time that downloading the model may take. */
+  /** Longest time that downloading the model and its adapters may take. */
   fetchMinutes: z.int().min(1).max(1440).default(60),
   /** GiB for the KV cache on a CPU. Ignored with accelerator cuda. */
   cpuKvCacheGiB: z.int().min(1).max(512).default(4),
@@ -46,8 +66,25 @@ export const modelSchema = z.strictObject({
   service,
   /** Longest time that loading the model may take. */
   startupMinutes: z.int().min(1).max(240).default(30),
-  /** `true`: a rollout starts the new pod before the old one ends; needs a spare GPU. */
+  /**
+   * `answers`: a pod serves once each of its names has answered a prompt; `healthy`: once the server
+   * says so, for models that write no text.
+   */
+  readyWhen: z.enum(["answers", "healthy"]).default("answers"),
+  /**
+   * `true`: a rollout ends an old pod only when a new one serves, so a version that does not start
+   * leaves the old one serving; needs a spare GPU. `false`: with one replica the old one ends first.
+   */
   surge: z.boolean().default(false),
 });
 
 export type ModelSettings = z.infer<typeof modelSchema>;
+
+/** Every `model` that a server answers to: its own name first, then those of its adapters. */
+export function servedNames({
+  name,
+  servedName,
+  adapters,
+}: Pick<ModelSettings, "name" | "servedName" | "adapters">): readonly [string, ...string[]] {
+  return [servedName ?? name, ...adapters.map((each) => each.name)];
+}

@@ -51,6 +51,11 @@ export const pinnedImage = z
     },
   );
 
+/** An image reference pinned by digest. */
+export const digestImage = z.string().regex(/^[^\s@]+@sha256:[0-9a-f]{64}$/, {
+  error: "an image pinned by digest: name@sha256:<64 hex digits>",
+});
+
 /** CPU, memory and GPUs of a container. */
 export const resources = (defaults: { cpu: string; memory: string; shm?: string }) =>
   z
@@ -61,8 +66,15 @@ export const resources = (defaults: { cpu: string; memory: string; shm?: string 
       cpuLimit: quantity.optional(),
       /** Memory request and limit. */
       memory: quantity.default(defaults.memory),
-      /** Number of `nvidia.com/gpu`. @default 1 with accelerator cuda, 0 with cpu */
+      /** Number of GPUs. @default 1 with accelerator cuda, 0 with cpu */
       gpu: z.int().min(0).max(16).optional(),
+      /** What the cluster counts as a GPU: a whole one, or a MIG slice. @default nvidia.com/gpu */
+      gpuResource: z
+        .string()
+        .regex(/^nvidia\.com\/(gpu|mig-[1-7]g\.[0-9]+gb(\.me)?)(\.shared)?$/, {
+          error: "nvidia.com/gpu, or a MIG slice such as nvidia.com/mig-1g.10gb",
+        })
+        .optional(),
       /** Size of /dev/shm; counts against the memory limit. */
       shm: quantity.default(defaults.shm ?? "64Mi"),
     })
@@ -103,5 +115,7 @@ export const placement = z
         }),
       )
       .default([]),
+    /** PriorityClass of the cluster; pods of a higher one may push others off a full node. */
+    priorityClassName: dnsLabel(253).optional(),
   })
   .prefault({});

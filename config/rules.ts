@@ -1,6 +1,8 @@
 import type { Fault } from "./faults";
 import { setCommand } from "./faults";
+import { frontDoorFaults } from "./frontDoorRules";
 import type { Settings } from "./schema";
+import { usedSources } from "./usedSources";
 
 type Rule = (settings: Settings) => readonly Fault[];
 
@@ -20,9 +22,11 @@ const uniqueModelNames: Rule = ({ models }) =>
         ];
   });
 
-const uniqueNodePorts: Rule = ({ models, mlflow }) => {
+const uniqueNodePorts: Rule = ({ models, mlflow, frontDoor, board }) => {
   const ports = [
     { key: "mlflow.service", service: mlflow.service },
+    { key: "frontDoor.service", service: frontDoor.service },
+    { key: "board.service", service: board.service },
     ...models.map(({ service }, index) => ({ key: `models[${String(index)}].service`, service })),
   ];
   return ports.flatMap(({ key, service }, index) => {
@@ -68,8 +72,9 @@ const replicaBounds: Rule = ({ models }) =>
         ];
   });
 
-const gpus: Rule = ({ images, models, training }) => {
+const gpus: Rule = ({ images, models, training, board }) => {
   const users = [
+    ...(board.enabled ? [{ key: "board", gpu: board.resources.gpu }] : []),
     ...(training === undefined ? [] : [{ key: "training", gpu: training.resources.gpu }]),
     ...models.map(({ resources }, index) => ({
       key: `models[${String(index)}]`,
@@ -114,13 +119,36 @@ const flashAttention: Rule = ({ images }) =>
       ]
     : [];
 
-const trainedModels: Rule = ({ models, training }) =>
-  models.flatMap(({ source }, index) => {
-    if (source.kind !== "training" || training !== undefined) return [];
-    const key = `models[${String(index)}].source.kind`;
+const dcgmExporter: Rule = ({ images, training }) => {
+  if (training?.dcgmExporter !== true) return [];
+  if (images.accelerator === "cpu") {
     return [
       {
-        key,
+        key: "training.dcgmExporter",
+        got: "true with images.accelerator cpu",
+        allowed: "false: there is no GPU to watch",
+        fix: setCommand("training.dcgmExporter", "false"),
+      },
+    ];
+  }
+  return images.dcgmExporter === undefined
+    ? [
+        {
+          key: "images.dcgmExporter",
+          got: "nothing, with training.dcgmExporter true",
+          allowed: "the image of NVIDIA's dcgm-exporter, pinned by digest",
+          fix: setCommand("images.dcgmExporter", "<name>@sha256:<digest>"),
+        },
+      ]
+    : [];
+};
+
+const trainedModels: Rule = ({ models, training }) =>
+  usedSources({ models, training }).flatMap(({ key, source }) => {
+    if (source.kind !== "training" || training !== undefined) return [];
+    return [
+      {
+        key: `${key}.kind`,
         got: '"training" in a stack without training',
         allowed: "volume, or a training section",
         fix: setCommand("training.configFile", "<path of the training YAML>"),
@@ -172,9 +200,11 @@ const RULES: readonly Rule[] = [
   replicaBounds,
   gpus,
   flashAttention,
+  dcgmExporter,
   trainedModels,
   claims,
   hostPaths,
+  frontDoorFaults,
 ];
 
 /** Faults that only several settings together show. */

@@ -1,8 +1,11 @@
 import { z } from "zod";
+import { boardSchema } from "./board";
+import { frontDoorSchema } from "./frontDoor";
 import { gcpSchema } from "./gcp";
 import { imagesSchema } from "./images";
 import { modelSchema } from "./models";
-import { cidr, dnsLabel, placement, plainUrl, resources, service } from "./primitives";
+import { monitoringSchema } from "./monitoring";
+import { cidr, dnsLabel, placement, resources, service } from "./primitives";
 import { storageSchema } from "./storage";
 import { trainingSchema } from "./training";
 
@@ -70,16 +73,11 @@ export const settingsSchema = z.strictObject({
   training: trainingSchema.optional(),
   models: z.array(modelSchema).min(1, { error: "at least one model" }),
   mlflow: mlflowSchema,
+  /** One OpenAI-compatible address for all models: docs/front-door.md. */
+  frontDoor: frontDoorSchema,
   network: networkSchema,
-  /** LLaMA Board, the web interface of LLaMA-Factory. */
-  board: z.strictObject({ enabled: z.boolean().default(false) }).prefault({}),
-  monitoring: z
-    .strictObject({
-      enabled: z.boolean().default(false),
-      /** Where alerts are looked at. */
-      grafanaUrl: plainUrl.optional(),
-    })
-    .prefault({}),
+  board: boardSchema,
+  monitoring: monitoringSchema,
   gcp: gcpSchema.optional(),
 });
 

@@ -84,7 +84,8 @@ function needed(
     ...publishNeeds(settings),
     ...artifactoryNeeds(isSet),
   ];
-  if (settings.training?.tracking.wandb === true) {
+  const tracking = settings.training?.tracking;
+  if (tracking?.wandb === true && tracking.wandbMode === "online") {
     needs.push(["WANDB_API_KEY", "training.tracking.wandb is true"]);
   }
   // The first reason is told; the last entry of a map wins.

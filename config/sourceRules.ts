@@ -16,11 +16,23 @@ function claimOf(
   return isDownloaded(source) && hubCache !== undefined ? "hubCache" : "modelOutput";
 }
 
+/** The first claim of these sources that only one node at a time can mount. */
+function oneNodeClaim(
+  sources: readonly ModelSource[],
+  storage: Settings["storage"],
+): "modelOutput" | "hubCache" | undefined {
+  return sources
+    .map((source) => claimOf(source, storage))
+    .find((name) => {
+      const claim = name && storage[name];
+      return claim?.accessMode === "ReadWriteOnce" && claim.volume.kind !== "hostPath";
+    });
+}
+
 const sharedVolume: Rule = ({ models, storage }) =>
-  models.flatMap(({ replicas, surge, source }, index) => {
-    const name = claimOf(source, storage);
-    const claim = name && storage[name];
-    if (claim?.accessMode !== "ReadWriteOnce" || claim.volume.kind === "hostPath") return [];
+  models.flatMap(({ replicas, surge, source, adapters }, index) => {
+    const name = oneNodeClaim([source, ...adapters.map((each) => each.source)], storage);
+    if (name === undefined) return [];
     const key = `models[${String(index)}]`;
     const many = replicas.max > 1 ? `replicas.max ${String(replicas.max)}` : undefined;
     const reason = many ?? (surge ? "surge true" : undefined);
@@ -31,7 +43,7 @@ const sharedVolume: Rule = ({ models, storage }) =>
             key: many === undefined ? `${key}.surge` : `${key}.replicas.max`,
             got: `${reason} on a ReadWriteOnce claim, which only one node can mount`,
             allowed: "one pod at a time, or a claim that several nodes can mount",
-            fix: setCommand(`storage.${String(name)}.accessMode`, "ReadWriteMany"),
+            fix: setCommand(`storage.${name}.accessMode`, "ReadWriteMany"),
           },
         ];
   });

@@ -55,7 +55,16 @@ const artifactory = z.strictObject({
     .optional(),
 });
 
-const training = z.strictObject({ kind: z.literal("training") });
+const training = z.strictObject({
+  kind: z.literal("training"),
+  /** Id of an earlier run to serve, such as the last good one. @default the run of this stack's training section */
+  run: z
+    .string()
+    .regex(/^[0-9a-f]{10}$/, {
+      error: "a run id of 10 hex digits, as a folder of the volume has it",
+    })
+    .optional(),
+});
 
 /** Where a served model comes from. */
 export const modelSource = z.discriminatedUnion("kind", [

@@ -1,5 +1,13 @@
 import { z } from "zod";
-import { bucketFolder, fetchResources, placement, relativePath, resources } from "./primitives";
+import { gateSchema } from "./gate";
+import {
+  bucketFolder,
+  dnsLabel,
+  fetchResources,
+  placement,
+  relativePath,
+  resources,
+} from "./primitives";
 import { baseModelSource, bucketAccess } from "./sources";
 
 const data = z.discriminatedUnion("kind", [
@@ -47,33 +55,40 @@ export const trainingSchema = z.strictObject({
   tracking: z
     .strictObject({
       mlflow: z.boolean().default(true),
-      /** Weights & Biases; needs the secret WANDB_API_KEY. */
+      /** CPU, memory, disk and GPUs of the pod, every 15 seconds, beside the metrics in MLflow. */
+      systemMetrics: z.boolean().default(false),
+      /** Weights & Biases; needs the secret WANDB_API_KEY unless it is offline. */
       wandb: z.boolean().default(false),
+      /** `offline` keeps what is for W&B in the folder of the run, for `wandb sync` later. */
+      wandbMode: z.enum(["online", "offline"]).default("online"),
     })
     .prefault({}),
   resources: resources({ cpu: "4", memory: "32Gi", shm: "8Gi" }),
   /** Of the init container that downloads the base model. */
   fetchResources,
   placement,
+  /**
+   * `false`: `pulumi up` starts the run and does not wait; the new pods of its model servers wait
+   * for it, and `pulumi up` does not wait for them either.
+   */
+  await: z.boolean().default(true),
   /** Retries of a failed pod; each resumes from the last checkpoint. */
   backoffLimit: z.int().min(0).max(10).default(1),
   /** The Job is ended, and `pulumi up` stops waiting for it, after so many minutes. */
   timeoutMinutes: z.int().min(1).max(43_200).default(1440),
-  /** Nodes that train together. */
+  /** Pods that train together, each on `resources.gpu` GPUs; more than one need a volume that all can write. */
   nodes: z.int().min(1).max(64).default(1),
-  /** Serve the result only if the metric is good enough. */
-  gate: z
-    .strictObject({
-      metric: z.string().min(1),
-      max: z.number().optional(),
-      min: z.number().optional(),
-    })
-    .optional(),
+  /** What DeepSpeed spreads over the GPUs: `zero2` gradients and optimizer, `zero3` the model too. */
+  deepspeed: z.enum(["none", "zero2", "zero3"]).default("none"),
+  /** LocalQueue of Kueue, which starts the Job once there is room for all of its pods. */
+  queue: dnsLabel(253).optional(),
+  /** Serve, publish and register the result only if each of these metrics is good enough. */
+  gate: gateSchema.optional(),
   /** Where the finished model is uploaded to. */
   publish: publish.optional(),
   /** Model of MLflow's registry that a published run becomes a version of. @default experiment */
   registeredModel: z.string().min(1).optional(),
-  /** GPU metrics from a dcgm-exporter sidecar. */
+  /** GPU metrics from a dcgm-exporter beside the trainer. Needs `images.dcgmExporter`. */
   dcgmExporter: z.boolean().default(false),
 });
 

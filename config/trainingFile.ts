@@ -1,8 +1,7 @@
 import { LineCounter, parseDocument } from "yaml";
 import keys from "../images/training/llamafactory-keys.json";
 import type { Fault } from "./faults";
-import { setCommand } from "./faults";
-import type { Settings } from "./schema";
+import { nearest } from "./nearest";
 
 /** A LLaMA-Factory training file, parsed. */
 export type TrainingConfig = Readonly<Record<string, unknown>>;
@@ -23,25 +22,6 @@ const OWNED: Readonly<Record<string, string>> = {
 
 const KNOWN = new Set<string>(Object.keys(keys.keys));
 
-function nearest(name: string): string | undefined {
-  const distance = (a: string, b: string): number => {
-    let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-    for (let i = 1; i <= a.length; i++) {
-      const next = [i];
-      for (let j = 1; j <= b.length; j++) {
-        const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-        next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-      }
-      row = next;
-    }
-    return row[b.length] ?? Number.MAX_SAFE_INTEGER;
-  };
-  const ranked = [...KNOWN].map((known) => ({ known, far: distance(name, known) }));
-  ranked.sort((a, b) => a.far - b.far);
-  const best = ranked[0];
-  return best !== undefined && best.far <= 3 ? best.known : undefined;
-}
-
 function keyFaults(file: string, config: TrainingConfig, line: (key: string) => number): Fault[] {
   return Object.entries(config).flatMap(([name, value]): Fault[] => {
     const key = `training.configFile (${file}:${String(line(name))}) ${name}`;
@@ -57,7 +37,7 @@ function keyFaults(file: string, config: TrainingConfig, line: (key: string) => 
       ];
     }
     if (KNOWN.has(name)) return [];
-    const meant = nearest(name);
+    const meant = nearest(name, KNOWN);
     return [
       {
         key,
@@ -160,19 +140,4 @@ export function parseTrainingFile(
 export function trainsAdapter(config: TrainingConfig): boolean {
   const type = config["finetuning_type"];
   return type !== "full" && type !== "freeze";
-}
-
-/** A fault if a model serves the training run, but the run ends with a bare adapter. */
-export function servedRunFaults(settings: Settings, config: TrainingConfig): Fault[] {
-  const served = settings.models.some(({ source }) => source.kind === "training");
-  const { training } = settings;
-  if (!served || training === undefined || training.merge || !trainsAdapter(config)) return [];
-  return [
-    {
-      key: "training.merge",
-      got: "false, with a model that serves the training run",
-      allowed: "true: vLLM serves the merged model",
-      fix: setCommand("training.merge", "true"),
-    },
-  ];
 }

@@ -19,29 +19,6 @@ const when = (
 /** Settings whose behaviour this version does not have. They are refused, never ignored. */
 const RULES: readonly Rule[] = [
   {
-    what: "the llamafactory server",
-    used: ({ models }) =>
-      models.flatMap(({ server }, index) =>
-        when(server === "llamafactory", `models[${String(index)}].server`, server),
-      ),
-    instead: "vllm",
-  },
-  {
-    what: "training on several nodes",
-    used: ({ training }) =>
-      when(training !== undefined && training.nodes > 1, "training.nodes", training?.nodes),
-    instead: "1",
-  },
-  {
-    what: "the metric gate",
-    used: ({ training }) => when(training?.gate !== undefined, "training.gate", training?.gate),
-  },
-  {
-    what: "the dcgm-exporter sidecar",
-    used: ({ training }) => when(training?.dcgmExporter === true, "training.dcgmExporter", true),
-    instead: "false",
-  },
-  {
     what: "MLflow on a database server",
     used: ({ mlflow }) =>
       when(mlflow.backend.kind !== "sqlite", "mlflow.backend.kind", mlflow.backend.kind),
@@ -52,19 +29,6 @@ const RULES: readonly Rule[] = [
     used: ({ mlflow }) =>
       when(mlflow.artifacts.kind !== "volume", "mlflow.artifacts.kind", mlflow.artifacts.kind),
     instead: "volume",
-  },
-  {
-    what: "LLaMA Board",
-    used: ({ board }) => when(board.enabled, "board.enabled", true),
-    instead: "false",
-  },
-  {
-    what: "dashboards and alerts",
-    used: ({ monitoring }) => [
-      ...when(monitoring.enabled, "monitoring.enabled", true),
-      ...when(monitoring.grafanaUrl !== undefined, "monitoring.grafanaUrl", monitoring.grafanaUrl),
-    ],
-    instead: "false",
   },
   {
     what: "creating the cluster",

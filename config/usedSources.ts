@@ -6,26 +6,33 @@ export type ModelRole = "training" | "inference";
 
 /** A source as a stack uses it. */
 export interface UsedSource {
-  /** Path of the setting, such as `models[0].source`. */
+  /** Path of the setting, such as `models[0].source` or `models[0].adapters[1].source`. */
   readonly key: string;
   readonly role: ModelRole;
-  /** Name of the model that is served from it; undefined for the base model of training. */
+  /** Name of the model whose server reads it; undefined for the base model of training. */
   readonly model: string | undefined;
   readonly source: ModelSource;
 }
 
-/** Every source of a stack: those of the models, then that of the base model. */
+/** Every source of a stack: those of the models, each with its adapters, then the base model's. */
 export function usedSources({
   models,
   training,
 }: Pick<Settings, "models" | "training">): UsedSource[] {
   return [
-    ...models.map(({ name, source }, index) => ({
-      key: `models[${String(index)}].source`,
-      role: "inference" as const,
-      model: name,
-      source,
-    })),
+    ...models.flatMap((model, index) => {
+      const key = `models[${String(index)}]`;
+      const used = (path: string, source: ModelSource): UsedSource => ({
+        key: `${key}.${path}`,
+        role: "inference",
+        model: model.name,
+        source,
+      });
+      return [
+        used("source", model.source),
+        ...model.adapters.map(({ source }, at) => used(`adapters[${String(at)}].source`, source)),
+      ];
+    }),
     ...(training === undefined
       ? []
       : [

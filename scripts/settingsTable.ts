@@ -35,17 +35,18 @@ function rows(path: string, schema: Schema, required: boolean): string[] {
   const variants = schema.oneOf;
   if (variants !== undefined) {
     return variants.flatMap((variant) => {
-      const kind = String(variant.properties?.["kind"]?.const);
-      return rows(`${path}{${kind}}`, variant, required);
+      const kind = Object.values(variant.properties ?? {}).find((each) => each.const !== undefined);
+      return rows(`${path}{${String(kind?.const)}}`, variant, required);
     });
   }
-  if (schema.type === "array" && schema.items?.properties !== undefined) {
-    return rows(`${path}[]`, schema.items, required);
+  const { items } = schema;
+  if (items?.properties !== undefined || items?.oneOf !== undefined) {
+    return rows(`${path}[]`, items, required);
   }
   if (schema.properties !== undefined) {
     return Object.entries(schema.properties).flatMap(([name, child]) =>
-      name === "kind" && child.const !== undefined
-        ? [`| \`${path}.kind\` | ${typeOf(child)} | required |`]
+      child.const !== undefined
+        ? [`| \`${path}.${name}\` | ${typeOf(child)} | required |`]
         : rows(
             path === "" ? name : `${path}.${name}`,
             child,

@@ -27,7 +27,7 @@ const METADATA_SERVER: EgressRule[] = [
   { to: [{ ipBlock: { cidr: "169.254.169.254/32" } }], ports: [{ protocol: "TCP", port: 80 }] },
 ];
 
-/** A workload that reads or writes models outside of the cluster. */
+/** A workload that reads or writes models, or reports to W&B, outside of the cluster. */
 interface Use {
   readonly role: ModelRole;
   /** Label `app.kubernetes.io/instance` of its pods. */
@@ -40,7 +40,12 @@ function uses(settings: EgressSettings): Use[] {
   const identity = (role: ModelRole, access: { kind: string; anonymous?: boolean }): boolean =>
     access.kind === "gcs" && access.anonymous !== true && hasIdentity(settings, role);
   const publish = settings.training?.publish;
+  const tracking = settings.training?.tracking;
+  const wandb = tracking?.wandb === true && tracking.wandbMode === "online";
   return [
+    ...(wandb
+      ? [{ role: "training" as const, instance: NAMES.trainingJob, byIdentity: false }]
+      : []),
     ...usedSources(settings).flatMap(({ role, model, source }) =>
       isRemote(source)
         ? [{ role, instance: model ?? NAMES.trainingJob, byIdentity: identity(role, source) }]

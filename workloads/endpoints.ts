@@ -1,6 +1,7 @@
 import type { Settings } from "../config/schema";
+import { boardUrl } from "./board";
 import { trackingUri } from "./mlflow";
-import { PORTS, modelServerName } from "./names";
+import { NAMES, PORTS, modelServerName } from "./names";
 
 /** How a Service is reached. */
 export interface Endpoint {
@@ -13,21 +14,38 @@ export interface Endpoint {
 const withNodePort = (url: string, nodePort: number | undefined): Endpoint =>
   nodePort === undefined ? { url } : { url, nodePort };
 
-/** The endpoints that `pulumi up` ends with: MLflow's, and each model's by its name. */
+/** The endpoint of the front door; `public` is where its Ingress makes it reachable. */
+function frontDoorEndpoint({
+  namespace,
+  frontDoor: { service, ingress },
+}: Settings): Endpoint & { readonly public?: string } {
+  const url = `http://${NAMES.frontDoor}.${namespace}.svc:${String(PORTS.frontDoor)}/v1`;
+  const scheme = ingress?.tlsSecret === undefined ? "http" : "https";
+  return {
+    ...withNodePort(url, service.nodePort),
+    ...(ingress === undefined ? {} : { public: `${scheme}://${ingress.host}/v1` }),
+  };
+}
+
+/** The endpoints that `pulumi up` ends with: MLflow's, LLaMA Board's, each model's by its name, and the front door's. */
 export function endpoints(settings: Settings): {
   readonly mlflow: Endpoint;
+  readonly board?: Endpoint;
   readonly models: Readonly<Record<string, Endpoint & { readonly model: string }>>;
+  readonly frontDoor?: ReturnType<typeof frontDoorEndpoint>;
 } {
-  const { namespace, mlflow, models } = settings;
+  const { namespace, mlflow, models, board } = settings;
   const modelUrl = (name: string): string =>
     `http://${modelServerName(name)}.${namespace}.svc:${String(PORTS.modelServer)}/v1`;
   return {
     mlflow: withNodePort(trackingUri(namespace), mlflow.service.nodePort),
+    ...(board.enabled ? { board: withNodePort(boardUrl(namespace), board.service.nodePort) } : {}),
     models: Object.fromEntries(
       models.map(({ name, servedName, service }) => [
         name,
         { ...withNodePort(modelUrl(name), service.nodePort), model: servedName ?? name },
       ]),
     ),
+    ...(settings.frontDoor.enabled ? { frontDoor: frontDoorEndpoint(settings) } : {}),
   };
 }

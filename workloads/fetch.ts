@@ -13,7 +13,7 @@ import {
   resourceRequirements,
   secretEnvs,
 } from "./pod";
-import { modelPath } from "./source";
+import { modelPath, rootFolder } from "./source";
 
 /** Keys of the Secret that says where Artifactory is and who asks. */
 export const ARTIFACTORY_KEYS = [
@@ -25,14 +25,16 @@ export const ARTIFACTORY_KEYS = [
 /** How the downloader ends when it does not succeed; sysexits.h has the numbers. */
 export const FETCH_EXIT = { usage: 2, retry: 75, config: 78 } as const;
 
-/** The downloader, in an environment of its own in both images. */
-const COMMAND = ["/opt/models/bin/python", "-m", "llmops_models"] as const;
+/** What fetches, checks and publishes models, in an environment of its own in both images. */
+export const MODELS_COMMAND = ["/opt/models/bin/python", "-m", "llmops_models"] as const;
 
 const TMP_VOLUME = "fetch-tmp";
 
 /** What the init container is made of. */
 export interface FetchArgs {
   readonly source: DownloadedSource;
+  /** Name of the adapter that it is; undefined for a model. */
+  readonly adapter?: string | undefined;
   readonly image: Input<string>;
   readonly fetchResources: ResourceSettings;
   /** Where the volume that takes the model is mounted. */
@@ -46,8 +48,8 @@ const option = (name: string, value: string | undefined): string[] =>
   value === undefined ? [] : [name, value];
 
 /** Arguments of the downloader. They hold no secret: a process list shows them. */
-export function fetchArguments(source: DownloadedSource): string[] {
-  const to = ["--to", modelPath(source)];
+export function fetchArguments(source: DownloadedSource, adapter?: string): string[] {
+  const to = ["--to", modelPath(source, rootFolder(adapter))];
   switch (source.kind) {
     case "huggingface": {
       const { id, revision, endpoint, allowPatterns } = source;
@@ -88,10 +90,10 @@ export function fetchModel(args: FetchArgs): {
   return {
     container: {
       ...containerDefaults(),
-      name: NAMES.fetchContainer,
+      name: args.adapter === undefined ? NAMES.fetchContainer : `fetch-adapter-${args.adapter}`,
       image: args.image,
-      command: [...COMMAND],
-      args: fetchArguments(args.source),
+      command: [...MODELS_COMMAND],
+      args: fetchArguments(args.source, args.adapter),
       env: [...plainEnv({ ...PRIVATE_ENV, ...offline }), ...env],
       resources: resourceRequirements({ ...args.fetchResources, gpu: 0 }, "cpu"),
       volumeMounts: [args.store, ...mounts, { name: TMP_VOLUME, mountPath: "/tmp" }],

@@ -49,7 +49,8 @@ export function serviceAccountAnnotations(
   role: Role,
   { gcp }: Pick<Settings, "gcp">,
 ): Record<string, string> {
-  const account = role === "mlflow" ? undefined : gcp?.workloadIdentity[role];
+  const accounts: Partial<Record<Role, string | undefined>> = gcp?.workloadIdentity ?? {};
+  const account = accounts[role];
   return account === undefined ? {} : { "iam.gke.io/gcp-service-account": account };
 }
 

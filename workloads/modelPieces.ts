@@ -6,7 +6,9 @@ import { fetchModel } from "./fetch";
 import type { FetchArgs } from "./fetch";
 import { FUSE_ANNOTATIONS, bucketVolume } from "./gcs";
 import type { NamedVolume } from "./pod";
-import { MODELS_FOLDER, SOURCES_FOLDER, modelPath } from "./source";
+import type { ServedModel } from "./servedRun";
+import { runCheck } from "./servedRun";
+import { modelPath, rootFolder, sourcesFolder } from "./source";
 
 /** Names of the claims that models lie on. */
 export interface ModelClaims {
@@ -24,8 +26,8 @@ export interface ModelPieces {
   readonly mounts: types.input.core.v1.VolumeMount[];
   /** Volumes besides that of `model-output-pvc`. */
   readonly volumes: NamedVolume[];
-  /** Whether `model-output-pvc` is read or written at all. */
-  readonly usesModelOutput: boolean;
+  /** What is done with `model-output-pvc`; undefined: nothing. */
+  readonly modelOutput: "read" | "written" | undefined;
 }
 
 /** Where a model comes from, and what the pod has to reach it. */
@@ -34,14 +36,18 @@ export interface ModelPiecesArgs extends Omit<FetchArgs, "source" | "store"> {
   readonly claims: ModelClaims;
   /** Name of the pod's volume of `model-output-pvc`. */
   readonly outputVolume: string;
+  /** What is served: it may be a run that must be complete first. */
+  readonly served?: ServedModel | undefined;
 }
 
-const BUCKET_VOLUME = "model-bucket";
 const CACHE_VOLUME = "hub-cache";
 
-const onOutput = (outputVolume: string): types.input.core.v1.VolumeMount => ({
+const onOutput = ({
+  outputVolume,
+  adapter,
+}: Pick<ModelPiecesArgs, "outputVolume" | "adapter">): types.input.core.v1.VolumeMount => ({
   name: outputVolume,
-  mountPath: MODELS_FOLDER,
+  mountPath: rootFolder(adapter),
 });
 
 /** A download: the init container writes the volume, the other container only reads it. */
@@ -53,36 +59,55 @@ function downloaded(args: ModelPiecesArgs, source: DownloadedSource): ModelPiece
       : [{ name: CACHE_VOLUME, persistentVolumeClaim: { claimName: hubCache } }];
   const store =
     hubCache === undefined
-      ? onOutput(args.outputVolume)
-      : { name: CACHE_VOLUME, mountPath: SOURCES_FOLDER };
+      ? onOutput(args)
+      : { name: CACHE_VOLUME, mountPath: sourcesFolder(rootFolder(args.adapter)) };
   const { container, volumes } = fetchModel({ ...args, source, store });
   return {
     annotations: {},
     initContainers: [container],
     mounts: [{ ...store, readOnly: true }],
     volumes: [...cache, ...volumes],
-    usesModelOutput: hubCache === undefined,
+    modelOutput: hubCache === undefined ? "written" : undefined,
   };
 }
 
 /** The pieces of a pod that reads a model. A bucket is mounted right where the model is looked for. */
 export function modelPieces(args: ModelPiecesArgs): ModelPieces {
-  const { source, outputVolume } = args;
+  const { source, adapter } = args;
   if (isDownloaded(source)) return downloaded(args, source);
   const common = { initContainers: [], annotations: {} };
   if (source.kind === "gcs") {
+    const name = adapter === undefined ? "model-bucket" : `bucket-${adapter}`;
+    const mountPath = modelPath(source, rootFolder(adapter));
     return {
       ...common,
       annotations: FUSE_ANNOTATIONS,
-      mounts: [{ name: BUCKET_VOLUME, mountPath: modelPath(source), readOnly: true }],
-      volumes: [bucketVolume(BUCKET_VOLUME, source)],
-      usesModelOutput: false,
+      mounts: [{ name, mountPath, readOnly: true }],
+      volumes: [bucketVolume(name, source)],
+      modelOutput: undefined,
     };
   }
+  const mount = onOutput(args);
   return {
     ...common,
-    mounts: [{ ...onOutput(outputVolume), readOnly: true }],
+    initContainers: runCheck(args, mount),
+    mounts: [{ ...mount, readOnly: true }],
     volumes: [],
-    usesModelOutput: true,
+    modelOutput: "read",
+  };
+}
+
+/** The pieces of a pod that reads several models: a volume that several need is there once. */
+export function joinPieces(pieces: readonly ModelPieces[]): ModelPieces {
+  const uses = pieces.map(({ modelOutput }) => modelOutput);
+  const volumes = pieces.flatMap((each) => each.volumes);
+  return {
+    annotations: Object.fromEntries(
+      pieces.flatMap(({ annotations }) => Object.entries(annotations)),
+    ),
+    initContainers: pieces.flatMap(({ initContainers }) => initContainers),
+    mounts: pieces.flatMap(({ mounts }) => mounts),
+    volumes: [...new Map(volumes.map((volume) => [volume.name, volume])).values()],
+    modelOutput: uses.find((use) => use === "written") ?? uses.find((use) => use === "read"),
   };
 }

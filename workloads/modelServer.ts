@@ -1,56 +1,39 @@
 import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
-import { stringify } from "yaml";
 import type { ModelSettings } from "../config/models";
+import { servedNames } from "../config/models";
+import type { ModelSource } from "../config/sources";
 import { isDownloaded } from "../config/sources";
-import type { ModelClaims } from "./modelPieces";
-import { modelPieces } from "./modelPieces";
-import { PORTS, labels, modelServerName, selectorLabels } from "./names";
+import type { ModelClaims, ModelPieces } from "./modelPieces";
+import { joinPieces, modelPieces } from "./modelPieces";
+import { PORTS, labels, selectorLabels } from "./names";
 import {
   CONFIG_FOLDER,
   HOME,
   OFFLINE_ENV,
   PRIVATE_ENV,
+  SKIP_AWAIT,
   containerDefaults,
   plainEnv,
   podDefaults,
   resourceRequirements,
-  secretEnv,
 } from "./pod";
 import type { SecretNames } from "./pod";
-
-const CONFIG_FILE = "inference.yaml";
+import { servedModel, waitMinutes } from "./servedRun";
+import { SERVERS, SHUTDOWN_SECONDS } from "./servers";
+import type { ServerArgs } from "./servers";
 
 /** Seconds that a pod goes on serving after it was told to end, so that its endpoint is gone. */
 const PRE_STOP_SECONDS = 15;
-/** Seconds that vLLM waits for requests under way. */
-const SHUTDOWN_SECONDS = 45;
-/** Seconds for the engine to end after that. */
+/** Seconds for the engine to end after the requests under way have. */
 const TEARDOWN_SECONDS = 15;
 
-/** Options that the platform sets, whatever the stack says. */
-const PLATFORM_OPTIONS = {
-  host: "0.0.0.0",
-  port: PORTS.modelServer,
-  "shutdown-timeout": SHUTDOWN_SECONDS,
-  "disable-access-log-for-endpoints": "/health,/metrics,/ping",
-} as const;
-
-/** The /app/config/inference.yaml of a model: options of `vllm serve`. */
-export function inferenceYaml({ options }: Pick<ModelSettings, "options">): string {
-  return stringify({ ...options, ...PLATFORM_OPTIONS });
-}
-
 /** What the pod of a model server is made of. */
-export interface ModelServerPodArgs {
-  readonly settings: ModelSettings;
+export interface ModelServerPodArgs extends ServerArgs {
   readonly accelerator: "cuda" | "cpu";
   readonly image: Input<string>;
-  /** Path of the model in the container. */
-  readonly modelPath: Input<string>;
   readonly claims: ModelClaims;
   readonly configMap: Input<string>;
-  readonly apiKeySecret: Input<string>;
   readonly pullSecrets: readonly string[];
   readonly secrets: SecretNames;
   /** Whether the pod acts as a Google service account. */
@@ -58,6 +41,9 @@ export interface ModelServerPodArgs {
 }
 
 const OUTPUT_VOLUME = "model-storage";
+
+/** Folder with everything that is compiled at the start; it outlives the container, not the pod. */
+const CACHE_FOLDER = `${HOME}/.cache`;
 
 function environment(args: ModelServerPodArgs): types.input.core.v1.EnvVar[] {
   const cpu: Record<string, string> =
@@ -74,48 +60,96 @@ function environment(args: ModelServerPodArgs): types.input.core.v1.EnvVar[] {
       ...PRIVATE_ENV,
       ...OFFLINE_ENV,
       VLLM_NO_USAGE_STATS: "1",
-      VLLM_CACHE_ROOT: `${HOME}/.cache/vllm`,
+      VLLM_CACHE_ROOT: `${CACHE_FOLDER}/vllm`,
       VLLM_CONFIG_ROOT: `${HOME}/.config/vllm`,
-      TRITON_CACHE_DIR: `${HOME}/.cache/triton`,
-      TORCHINDUCTOR_CACHE_DIR: `${HOME}/.cache/inductor`,
+      TRITON_CACHE_DIR: `${CACHE_FOLDER}/triton`,
+      TORCHINDUCTOR_CACHE_DIR: `${CACHE_FOLDER}/inductor`,
       ...cpu,
     }),
-    secretEnv("VLLM_API_KEY", args.apiKeySecret),
+    ...SERVERS[args.settings.server].env(args),
   ];
 }
 
+/** A pod that is loading is asked this often; the answer takes as long as one token at most. */
+const STARTUP_PERIOD_SECONDS = 5;
+
+/** Asks for one token by every served name; the reason of a failure is in the pod's events. */
+function smokeTest(settings: ModelSettings): Pick<types.input.core.v1.Probe, "exec"> {
+  const python = ["/opt/venv/bin/python", "-S", "-m", "llmops_inference.smoke"];
+  const chat = SERVERS[settings.server].chatOnly ? ["--chat"] : [];
+  const names = servedNames(settings);
+  return { exec: { command: [...python, ...chat, String(PORTS.modelServer), ...names] } };
+}
+
 function probes(
-  startupMinutes: number,
+  settings: ModelSettings,
 ): Pick<types.input.core.v1.Container, "startupProbe" | "livenessProbe" | "readinessProbe"> {
-  const httpGet = { path: "/health", port: "http" };
+  const { startupMinutes, readyWhen } = settings;
+  const httpGet = { path: SERVERS[settings.server].health, port: "http" };
+  const startup =
+    readyWhen === "answers"
+      ? { ...smokeTest(settings), timeoutSeconds: 30 }
+      : { httpGet, timeoutSeconds: 5 };
   return {
     startupProbe: {
-      httpGet,
-      periodSeconds: 5,
-      timeoutSeconds: 5,
-      failureThreshold: startupMinutes * 12,
+      ...startup,
+      periodSeconds: STARTUP_PERIOD_SECONDS,
+      failureThreshold: (startupMinutes * 60) / STARTUP_PERIOD_SECONDS,
     },
     livenessProbe: { httpGet, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },
     readinessProbe: { httpGet, periodSeconds: 5, timeoutSeconds: 2, failureThreshold: 3 },
   };
 }
 
+function scrapeAnnotations({ server }: ModelSettings): Record<string, string> {
+  if (!SERVERS[server].metrics) return {};
+  return {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": String(PORTS.modelServer),
+    "prometheus.io/path": "/metrics",
+  };
+}
+
+/** Replicas keep apart where there are nodes for it, so that one node takes few of them along. */
+function spread({
+  name,
+  replicas,
+}: ModelSettings): Pick<types.input.core.v1.PodSpec, "topologySpreadConstraints"> {
+  if (replicas.max === 1) return {};
+  return {
+    topologySpreadConstraints: [
+      {
+        maxSkew: 1,
+        topologyKey: "kubernetes.io/hostname",
+        whenUnsatisfiable: "ScheduleAnyway",
+        labelSelector: { matchLabels: selectorLabels("inference", name) },
+        matchLabelKeys: ["pod-template-hash"],
+      },
+    ],
+  };
+}
+
+/** The pieces for the model and for each of its adapters. */
+function servedPieces(args: ModelServerPodArgs): ModelPieces {
+  const { source, adapters, fetchResources } = args.settings;
+  const common = { ...args, fetchResources, outputVolume: OUTPUT_VOLUME };
+  const pieces = (of: ModelSource, adapter?: string): ModelPieces =>
+    modelPieces({ ...common, source: of, adapter, served: servedModel(of, args.trained, adapter) });
+  return joinPieces([pieces(source), ...adapters.map((each) => pieces(each.source, each.name))]);
+}
+
 function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTemplateSpec {
   const { settings, claims } = args;
-  const pieces = modelPieces({ ...args, ...settings, outputVolume: OUTPUT_VOLUME });
+  const pieces = servedPieces(args);
   const { initContainers } = pieces;
   return {
     metadata: {
       labels: labels("inference", settings.name),
-      annotations: {
-        "prometheus.io/scrape": "true",
-        "prometheus.io/port": String(PORTS.modelServer),
-        "prometheus.io/path": "/metrics",
-        ...pieces.annotations,
-      },
+      annotations: { ...scrapeAnnotations(settings), ...pieces.annotations },
     },
     spec: {
       ...podDefaults("inference", settings, args.pullSecrets),
+      ...spread(settings),
       terminationGracePeriodSeconds: PRE_STOP_SECONDS + SHUTDOWN_SECONDS + TEARDOWN_SECONDS,
       ...(initContainers.length > 0 ? { initContainers } : {}),
       containers: [
@@ -123,30 +157,25 @@ function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTempla
           ...containerDefaults(),
           name: "inference",
           image: args.image,
-          args: [
-            "serve",
-            args.modelPath,
-            "--served-model-name",
-            settings.servedName ?? settings.name,
-            "--config",
-            `${CONFIG_FOLDER}/${CONFIG_FILE}`,
-          ],
+          args: SERVERS[settings.server].args(args),
           env: environment(args),
           ports: [{ name: "http", containerPort: PORTS.modelServer }],
           resources: resourceRequirements(settings.resources, args.accelerator),
-          ...probes(settings.startupMinutes),
+          ...probes(settings),
           lifecycle: { preStop: { sleep: { seconds: PRE_STOP_SECONDS } } },
           volumeMounts: [
             ...pieces.mounts,
             { name: "config", mountPath: CONFIG_FOLDER, readOnly: true },
+            { name: "cache", mountPath: CACHE_FOLDER },
             { name: "shm", mountPath: "/dev/shm" },
           ],
         },
       ],
       volumes: [
-        ...(pieces.usesModelOutput ? [outputVolume(claims, initContainers.length > 0)] : []),
+        ...outputVolume(claims, pieces),
         ...pieces.volumes,
         { name: "config", configMap: { name: args.configMap } },
+        { name: "cache", emptyDir: {} },
         { name: "shm", emptyDir: { medium: "Memory", sizeLimit: settings.resources.shm } },
       ],
     },
@@ -154,19 +183,31 @@ function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTempla
 }
 
 /** The volume of `model-output-pvc`; read-only as a whole unless the pod downloads onto it. */
-function outputVolume(claims: ModelClaims, written: boolean): types.input.core.v1.Volume {
-  const claimName = claims.modelOutput;
-  const persistentVolumeClaim = written ? { claimName } : { claimName, readOnly: true };
-  return { name: OUTPUT_VOLUME, persistentVolumeClaim };
+function outputVolume(
+  { modelOutput: claimName }: ModelClaims,
+  { modelOutput: use }: ModelPieces,
+): types.input.core.v1.Volume[] {
+  if (use === undefined) return [];
+  const persistentVolumeClaim = use === "written" ? { claimName } : { claimName, readOnly: true };
+  return [{ name: OUTPUT_VOLUME, persistentVolumeClaim }];
 }
 
 /** Longest time, in seconds, that a rollout of one pod may take: drain, image, download and load. */
 export function rolloutSeconds({
   source,
+  adapters,
   fetchMinutes,
   startupMinutes,
-}: Pick<ModelSettings, "source" | "fetchMinutes" | "startupMinutes">): number {
-  return (startupMinutes + (isDownloaded(source) ? fetchMinutes : 0)) * 60 + 600;
+}: Pick<ModelSettings, "source" | "adapters" | "fetchMinutes" | "startupMinutes">): number {
+  const downloads = [source, ...adapters.map((adapter) => adapter.source)].some(isDownloaded);
+  return (startupMinutes + (downloads ? fetchMinutes : 0)) * 60 + 600;
+}
+
+/** `pulumi up` does not wait for a server that waits for training itself. */
+export function rolloutMetadata({ settings, trained }: Pick<ServerArgs, "settings" | "trained">): {
+  readonly annotations?: Readonly<Record<string, string>>;
+} {
+  return waitMinutes(settings, trained) > 0 ? { annotations: SKIP_AWAIT } : {};
 }
 
 /** The Deployment of a model server. It has no `replicas`: those belong to the autoscaler. */
@@ -180,54 +221,19 @@ export function modelServerSpec(args: ModelServerPodArgs): types.input.apps.v1.D
         ? { maxSurge: 1, maxUnavailable: 0 }
         : { maxSurge: 0, maxUnavailable: 1 },
     },
-    progressDeadlineSeconds: rolloutSeconds(settings),
+    progressDeadlineSeconds: rolloutSeconds(settings) + 60 * waitMinutes(settings, args.trained),
     revisionHistoryLimit: 3,
     template: modelServerPod(args),
   };
 }
 
-const DEFAULT_TARGETS = { queue: 5, cpu: 50 } as const;
-
-function scalingMetric({
-  metric,
-  target = DEFAULT_TARGETS[metric],
-}: ModelSettings["autoscaling"]): types.input.autoscaling.v2.MetricSpec {
-  return metric === "queue"
-    ? {
-        type: "Pods",
-        pods: {
-          metric: { name: "vllm:num_requests_waiting" },
-          target: { type: "AverageValue", averageValue: String(target) },
-        },
-      }
-    : {
-        type: "Resource",
-        resource: { name: "cpu", target: { type: "Utilization", averageUtilization: target } },
-      };
-}
-
-/** The autoscaler of a model server: up one pod at a time, down after five quiet minutes. */
-export function autoscalerSpec(
-  settings: ModelSettings,
-): types.input.autoscaling.v2.HorizontalPodAutoscalerSpec {
+/** How many of a server's pods may be taken away at once by a drain; none is blocked for ever. */
+export function disruptionBudgetSpec({
+  name,
+}: Pick<ModelSettings, "name">): types.input.policy.v1.PodDisruptionBudgetSpec {
   return {
-    scaleTargetRef: {
-      apiVersion: "apps/v1",
-      kind: "Deployment",
-      name: modelServerName(settings.name),
-    },
-    minReplicas: settings.replicas.min,
-    maxReplicas: settings.replicas.max,
-    metrics: [scalingMetric(settings.autoscaling)],
-    behavior: {
-      scaleUp: {
-        stabilizationWindowSeconds: 0,
-        policies: [{ type: "Pods", value: 1, periodSeconds: 60 }],
-      },
-      scaleDown: {
-        stabilizationWindowSeconds: 300,
-        policies: [{ type: "Pods", value: 1, periodSeconds: 60 }],
-      },
-    },
+    maxUnavailable: 1,
+    unhealthyPodEvictionPolicy: "AlwaysAllow",
+    selector: { matchLabels: selectorLabels("inference", name) },
   };
 }

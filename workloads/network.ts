@@ -1,4 +1,5 @@
 import type { types } from "@pulumi/kubernetes";
+import type { Settings } from "../config/schema";
 import type { EgressSettings } from "./egress";
 import { egressPolicies } from "./egress";
 import type { Role } from "./names";
@@ -17,17 +18,67 @@ const tcp = (port: number): types.input.networking.v1.NetworkPolicyPort[] => [
   { protocol: "TCP", port },
 ];
 
+/** Settings that say who may talk to whom. */
+export type NetworkSettings = EgressSettings & Pick<Settings, "frontDoor" | "board">;
+
+/** Clients reach the front door, monitoring its metrics, and it reaches the model servers. */
+function frontDoorPolicy(clients: Peer[], monitoring: Peer): PolicySpec {
+  return {
+    podSelector: role("front-door"),
+    policyTypes: ["Ingress", "Egress"],
+    ingress: [
+      ...(clients.length > 0 ? [{ from: clients, ports: tcp(PORTS.frontDoor) }] : []),
+      { from: [monitoring], ports: tcp(PORTS.frontDoorMetrics) },
+    ],
+    egress: [{ to: [{ podSelector: role("inference") }], ports: tcp(PORTS.modelServer) }],
+  };
+}
+
+/** Prometheus may scrape the dcgm-exporter of the training pods. */
+function gpuMetricsPolicy({ training, network }: NetworkSettings): Record<string, PolicySpec> {
+  if (training?.dcgmExporter !== true) return {};
+  const from = [namespace(network.monitoringNamespace)];
+  return {
+    training: {
+      podSelector: role("training"),
+      policyTypes: ["Ingress"],
+      ingress: [{ from, ports: tcp(PORTS.dcgmExporter) }],
+    },
+  };
+}
+
+/** LLaMA Board asks for no password: who may call the models may not reach it by that alone. */
+function boardPolicy({ board }: NetworkSettings): Record<string, PolicySpec> {
+  if (!board.enabled) return {};
+  const from = [
+    ...board.clients.namespaces.map(namespace),
+    ...board.clients.cidrs.map((cidr) => ({ ipBlock: { cidr } })),
+  ];
+  // An empty list of peers would let in everybody.
+  const ingress = from.length === 0 ? [] : [{ from, ports: tcp(PORTS.board) }];
+  return { board: { podSelector: role("board"), policyTypes: ["Ingress"], ingress } };
+}
+
+/** The pods of one run talk to each other over ports of their choice. */
+const trainingNodes: PolicySpec = {
+  podSelector: role("training"),
+  policyTypes: ["Ingress", "Egress"],
+  ingress: [{ from: [{ podSelector: role("training") }] }],
+  egress: [{ to: [{ podSelector: role("training") }] }],
+};
+
 /**
  * The NetworkPolicies of the namespace by name: nothing gets in or out but what is named here.
  * Traffic from the node itself (probes, NodePort) is outside of what policies govern.
  */
-export function networkPolicies(settings: EgressSettings): Record<string, PolicySpec> {
-  const { network } = settings;
+export function networkPolicies(settings: NetworkSettings): Record<string, PolicySpec> {
+  const { network, frontDoor } = settings;
   const clients = [
     ...network.clientNamespaces.map(namespace),
     ...network.clientCidrs.map((cidr) => ({ ipBlock: { cidr } })),
   ];
   const monitoring = namespace(network.monitoringNamespace);
+  const door: Peer[] = frontDoor.enabled ? [{ podSelector: role("front-door") }] : [];
   return {
     "default-deny": { podSelector: {}, policyTypes: ["Ingress", "Egress"] },
     "allow-dns": {
@@ -66,8 +117,14 @@ export function networkPolicies(settings: EgressSettings): Record<string, Policy
     inference: {
       podSelector: role("inference"),
       policyTypes: ["Ingress"],
-      ingress: [{ from: [monitoring, ...clients], ports: tcp(PORTS.modelServer) }],
+      ingress: [{ from: [monitoring, ...door, ...clients], ports: tcp(PORTS.modelServer) }],
     },
+    ...(frontDoor.enabled ? { "front-door": frontDoorPolicy(clients, monitoring) } : {}),
+    ...gpuMetricsPolicy(settings),
+    ...boardPolicy(settings),
+    ...(settings.training !== undefined && settings.training.nodes > 1
+      ? { "training-nodes": trainingNodes }
+      : {}),
     ...egressPolicies(settings),
   };
 }

@@ -9,6 +9,9 @@ export const USER_ID = 10001;
 /** Home folder of that user, with its caches below. */
 export const HOME = "/home/app";
 
+/** Annotation of an object that `pulumi up` does not wait for. */
+export const SKIP_AWAIT: Readonly<Record<string, string>> = { "pulumi.com/skipAwait": "true" };
+
 /** Folder in which a container finds its run configuration. */
 export const CONFIG_FOLDER = "/app/config";
 
@@ -26,6 +29,7 @@ export interface PodSettings {
       readonly value?: string | undefined;
       readonly effect?: "NoSchedule" | "PreferNoSchedule" | "NoExecute" | undefined;
     }[];
+    readonly priorityClassName?: string | undefined;
   };
 }
 
@@ -35,6 +39,7 @@ export interface ResourceSettings {
   readonly cpuLimit?: string | undefined;
   readonly memory: string;
   readonly gpu?: number | undefined;
+  readonly gpuResource?: string | undefined;
 }
 
 /** Fields of a pod that satisfy Pod Security `restricted`, whatever runs in it. */
@@ -43,7 +48,7 @@ export function podDefaults(
   settings: PodSettings,
   pullSecrets: readonly string[],
 ): Omit<PodSpec, "containers"> {
-  const { nodeSelector, tolerations } = settings.placement;
+  const { nodeSelector, tolerations, priorityClassName } = settings.placement;
   return {
     // Service links would set VLLM_PORT and MLFLOW_PORT to tcp://…, which both programs read.
     enableServiceLinks: false,
@@ -61,6 +66,7 @@ export function podDefaults(
     ...(tolerations.length > 0
       ? { tolerations: tolerations.map((toleration) => definedOnly(toleration)) }
       : {}),
+    ...(priorityClassName === undefined ? {} : { priorityClassName }),
     ...(pullSecrets.length > 0 ? { imagePullSecrets: pullSecrets.map((name) => ({ name })) } : {}),
   };
 }
@@ -80,13 +86,22 @@ export function containerDefaults(): Omit<Container, "name"> {
 /** GPUs of a container whose settings name no number. */
 const DEFAULT_GPUS = { cuda: 1, cpu: 0 } as const;
 
+/** GPUs of a container. */
+export function gpuCount(
+  { gpu }: Pick<ResourceSettings, "gpu">,
+  accelerator: keyof typeof DEFAULT_GPUS,
+): number {
+  return gpu ?? DEFAULT_GPUS[accelerator];
+}
+
 /** Requests and limits: memory and GPUs are reserved whole, CPU may burst unless limited. */
 export function resourceRequirements(
   settings: ResourceSettings,
   accelerator: keyof typeof DEFAULT_GPUS,
 ): types.input.core.v1.ResourceRequirements {
-  const count = settings.gpu ?? DEFAULT_GPUS[accelerator];
-  const gpus: Record<string, string> = count > 0 ? { "nvidia.com/gpu": String(count) } : {};
+  const count = gpuCount(settings, accelerator);
+  const { gpuResource = "nvidia.com/gpu" } = settings;
+  const gpus: Record<string, string> = count > 0 ? { [gpuResource]: String(count) } : {};
   return {
     requests: { cpu: settings.cpu, memory: settings.memory, ...gpus },
     limits: {
@@ -97,9 +112,9 @@ export function resourceRequirements(
   };
 }
 
-/** A reference to a key of a Secret as an environment variable. */
-export function secretEnv(key: string, secret: Input<string>): EnvVar {
-  return { name: key, valueFrom: { secretKeyRef: { name: secret, key } } };
+/** A reference to a key of a Secret as an environment variable, called like the key by default. */
+export function secretEnv(key: string, secret: Input<string>, name = key): EnvVar {
+  return { name, valueFrom: { secretKeyRef: { name: secret, key } } };
 }
 
 /** Environment variables from a plain map, in the order given. */

@@ -1,4 +1,3 @@
-import * as pulumi from "@pulumi/pulumi";
 import type { ModelSource, RemoteSource } from "../config/sources";
 import { ARCHIVE, isRemote } from "../config/sources";
 import { fingerprint } from "./fingerprint";
@@ -7,7 +6,17 @@ import { fingerprint } from "./fingerprint";
 export const MODELS_FOLDER = "/models";
 
 /** Folder of the container below which models from outside of the cluster lie. */
-export const SOURCES_FOLDER = `${MODELS_FOLDER}/sources`;
+export function sourcesFolder(root: string): string {
+  return `${root}/sources`;
+}
+
+/**
+ * What stands for {@link MODELS_FOLDER} for an adapter, or for the model itself where none is named.
+ * Each has a folder of its own, so that no volume is ever mounted inside of another.
+ */
+export function rootFolder(adapter: string | undefined): string {
+  return adapter === undefined ? MODELS_FOLDER : `/adapters/${adapter}`;
+}
 
 const MAX_SLUG = 40;
 
@@ -64,23 +73,11 @@ export function sourceFolder(source: RemoteSource): string {
 /**
  * Path of a model in the containers that read it.
  *
+ * @param root - folder in which `model-output-pvc` is mounted
  * @throws {RangeError} for kind `training`, whose folder is known only to its run
  */
-export function modelPath(source: ModelSource): string {
-  if (source.kind === "volume") return `${MODELS_FOLDER}/${source.path}`;
-  if (isRemote(source)) return `${SOURCES_FOLDER}/${sourceFolder(source)}`;
+export function modelPath(source: ModelSource, root = MODELS_FOLDER): string {
+  if (source.kind === "volume") return `${root}/${source.path}`;
+  if (isRemote(source)) return `${sourcesFolder(root)}/${sourceFolder(source)}`;
   throw new RangeError(`a source of kind ${source.kind} has no folder of its own`);
-}
-
-/**
- * Path in the container of a model to serve. With kind `training` it is the folder of the run, and
- * so known only once the run's image is.
- */
-export function servedModelPath(
-  source: ModelSource,
-  trainedFolder: pulumi.Output<string> | undefined,
-): pulumi.Input<string> {
-  return source.kind === "training" && trainedFolder !== undefined
-    ? pulumi.interpolate`${MODELS_FOLDER}/${trainedFolder}`
-    : modelPath(source);
 }

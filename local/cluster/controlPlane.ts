@@ -47,7 +47,7 @@ export function controlPlane({ tools, nodeAddress }: ProcessInput): NodeProcess[
         ...["--server-side", "--force-conflicts", "-f", configFile("objects.json")],
       ],
       after: ["kube-apiserver"],
-      once: true,
+      once: "needed",
     },
   ];
 }

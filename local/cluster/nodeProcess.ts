@@ -17,8 +17,11 @@ export interface NodeProcess {
   readonly after: readonly string[];
   /** Without one, a process is ready as soon as it runs; a process that runs once is ready when it has ended well. */
   readonly ready?: Probe;
-  /** Runs once, again only after a failure. Others run for ever and are started again whenever they end. */
-  readonly once?: boolean;
+  /**
+   * Runs once: `needed` again after a failure, `tried` whatever comes of it. Others run for ever and are started again
+   * whenever they end.
+   */
+  readonly once?: "needed" | "tried";
 }
 
 /** What the process table depends on. */

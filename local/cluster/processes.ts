@@ -18,7 +18,7 @@ export function nodeProcesses(input: ProcessInput): NodeProcess[] {
         ...["garbage-collect", "--delete-untagged", configFile("registry.json")],
       ],
       after: [],
-      once: true,
+      once: "tried",
     },
     {
       name: "registry",
@@ -41,7 +41,7 @@ export function nodeProcesses(input: ProcessInput): NodeProcess[] {
         name: `image-${position === 0 ? "pause" : "coredns"}`,
         command: [...ctr, ...load],
         after: ["containerd"],
-        once: true,
+        once: "needed",
       };
     }),
     ...controlPlane(input),

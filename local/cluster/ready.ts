@@ -1,6 +1,6 @@
 import { liveAnchor } from "./anchor.ts";
 import { output } from "./commands.ts";
-import { nodeName } from "./options.ts";
+import { network, nodeName } from "./options.ts";
 import type { ClusterPaths } from "./options.ts";
 import { Final, until } from "./poll.ts";
 
@@ -33,12 +33,12 @@ function isSince(time: string | undefined, since: Date): boolean {
   return time !== undefined && Date.parse(time) >= Math.floor(since.getTime() / 1000) * 1000;
 }
 
-/** Waits until the cluster takes objects and resolves names. */
+/** Waits until the cluster takes objects and images and resolves names. */
 export async function untilReady(
-  input: { hyperkube: string; paths: ClusterPaths; startedAt: Date },
+  input: { hyperkube: string; paths: ClusterPaths; nodeAddress: string; startedAt: Date },
   say: (step: string) => void,
 ): Promise<void> {
-  const { hyperkube, paths, startedAt } = input;
+  const { hyperkube, paths, nodeAddress, startedAt } = input;
   const wait = (what: string, holds: () => Promise<boolean>): Promise<void> => {
     say(what);
     const ask = async (): Promise<true | undefined> => ((await holds()) ? true : undefined);
@@ -53,6 +53,8 @@ export async function untilReady(
   const ready = `-o=jsonpath={.status.conditions[?(@.type=="Ready")].status}`;
   await wait("node", async () => (await kubectl("get", "node", nodeName, ready)) === "True");
   const dns = ["get", "pods", "--namespace=kube-system", "--selector=k8s-app=kube-dns", "-o=json"];
+  const registry = `http://${nodeAddress}:${network.registryPort}/v2/`;
+  await wait("registry", async () => (await fetch(registry)).ok);
   await wait("DNS", async () =>
     podIsReady(JSON.parse(await kubectl(...dns)) as PodsState, startedAt),
   );

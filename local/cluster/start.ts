@@ -34,7 +34,8 @@ export async function startCluster(
   const running = liveAnchor(paths.clusterAnchor) !== undefined && (await linkExists(link));
   if (!running) await startNode(options, paths, link, say);
   const startedAt = new Date(readPlan(paths.plan).startedAt);
-  await untilReady({ hyperkube: options.tools.hyperkube, paths, startedAt }, say);
+  const { hyperkube } = options.tools;
+  await untilReady({ hyperkube, paths, nodeAddress: link.nodeAddress, startedAt }, say);
   return {
     kubeconfig: paths.kubeconfig,
     context: nodeName,

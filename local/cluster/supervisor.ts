@@ -59,8 +59,8 @@ export class Supervisor {
 
   async #bringUp(process: NodeProcess): Promise<void> {
     const started = performance.now();
-    if (process.once === true) {
-      await this.#runOnce(process);
+    if (process.once !== undefined) {
+      await this.#runOnce(process, process.once);
     } else {
       this.#keepRunning(process);
       await this.#untilReady(process);
@@ -68,11 +68,13 @@ export class Supervisor {
     this.#say(`${process.name} ready after ${Math.round(performance.now() - started)} ms`);
   }
 
-  async #runOnce(process: NodeProcess): Promise<void> {
+  async #runOnce(process: NodeProcess, once: "needed" | "tried"): Promise<void> {
     for (let delay = SHORTEST_PAUSE_MS; !this.#ending; delay = longer(delay)) {
       const code = await this.#run(process);
       if (code === 0) return;
-      this.#say(`${process.name} failed (${code}); again in ${delay} ms`);
+      const again = once === "needed" ? `; again in ${delay} ms` : "";
+      this.#say(`${process.name} failed (${code})${again}`);
+      if (once === "tried") return;
       await pause(delay);
     }
   }

@@ -139,13 +139,14 @@ async function jest(
   { checkout, scratch }: Context,
   folders: readonly string[],
   path: readonly string[] = [],
+  more: readonly string[] = [],
 ): Promise<Counts> {
   const report = join(scratch, `jest-${folders[0] ?? ""}.json`);
   const paths = folders
     .map((folder) => join("tests", folder))
     .filter((folder) => existsSync(join(checkout, folder)));
   const command = join(checkout, "node_modules", ".bin", "jest");
-  const args = ["--json", `--outputFile=${report}`, "--silent=false", ...paths];
+  const args = ["--json", `--outputFile=${report}`, "--silent=false", ...more, ...paths];
   const code = await start({ checkout, command, args, path, quiet: true });
   return reported(report, code, jestCounts);
 }
@@ -167,7 +168,8 @@ async function images(context: Context): Promise<Counts> {
   const args = ["-m", "pytest", "-q", "--import-mode=importlib", `--junitxml=${report}`, "images"];
   const code = await start({ checkout, command: python, args });
   const entry = reported(report, code, junitCounts);
-  const files = await jest(context, ["images"], await serverPath(checkout));
+  // Servers get ports that are free; one file at a time, so that none takes what another was given.
+  const files = await jest(context, ["images"], await serverPath(checkout), ["--runInBand"]);
   return { passed: entry.passed + files.passed, failed: entry.failed + files.failed };
 }
 
@@ -189,6 +191,7 @@ async function cluster(context: Context): Promise<Counts> {
       command: process.execPath,
       args: ["--disable-warning=ExperimentalWarning", join("local", "main.ts"), command],
     });
+  const path = await serverPath(context.checkout);
   const { debsRoot } = await buildTools(makeContext(context.checkout));
   const link = `llmops-${instanceId(context.checkout)}`;
   const before = await hostSnapshot(debsRoot);
@@ -199,7 +202,8 @@ async function cluster(context: Context): Promise<Counts> {
   };
   const up = (await self("up")) === 0;
   const aloneDuring = await unchanged();
-  const counts = up ? await jest(context, ["cluster"]) : crashed;
+  // There is one platform: its test files take turns.
+  const counts = up ? await jest(context, ["cluster"], path, ["--runInBand"]) : crashed;
   const down = (await self("down")) === 0;
   const aloneAfter = await unchanged();
   const own = [up, aloneDuring, down, aloneAfter];

@@ -64,14 +64,22 @@ function workload(
   scalers: readonly Inputs["spec"][],
 ): { name: string; gpus: number; pods: number; model: string | undefined } {
   const containers = spec?.template?.spec?.containers ?? [];
-  const gpus = containers.reduce(
-    (sum, { resources }) => sum + Number(resources?.limits?.["nvidia.com/gpu"] ?? 0),
-    0,
-  );
+  const gpus = containers
+    .flatMap(({ resources }) => Object.entries(resources?.limits ?? {}))
+    .filter(([resource]) => resource.startsWith("nvidia.com/"))
+    .reduce((sum, [, count]) => sum + Number(count), 0);
   const scaler = scalers.find((each) => each?.scaleTargetRef?.name === (metadata?.name ?? name));
   const pods = scaler?.maxReplicas ?? spec?.replicas ?? spec?.parallelism ?? 1;
   const args = containers.flatMap(({ args: given = [] }) => given);
-  return { name, gpus, pods, model: args[0] === "serve" ? args[1] : undefined };
+  return { name, gpus, pods, model: servedModel(args) };
+}
+
+/** The folder of the model that a server is started with; undefined for other containers. */
+function servedModel([command, target, ...others]: readonly string[]): string | undefined {
+  if (command === "serve") return target;
+  const key = "model_name_or_path=";
+  const given = command === "api" ? others.find((each) => each.startsWith(key)) : undefined;
+  return given?.slice(key.length);
 }
 
 function sizeFacts(kind: string, name: string, { spec, nodeConfig, autoscaling }: Inputs): Fact[] {

@@ -15,7 +15,7 @@ export async function ensureTestServers(options: {
   readonly logs: string;
 }): Promise<TestServers> {
   const { tools, logs } = options;
-  const { root } = await ensureDebs(["nginx"], { logs });
+  const { root } = await ensureDebs(["libnginx-mod-http-perl", "nginx"], { logs });
   const bins: string[] = [];
   for (const name of ["fake-gcs-server", "toxiproxy"]) bins.push((await tools.ensure(name)).bin);
   return { debsRoot: root, bins };

@@ -40,18 +40,8 @@ beforeAll(async () => {
   outputs = await readOutputs();
 }, 2 * MINUTES);
 
-async function mlflow<T>(path: string, body: object): Promise<T> {
-  const { nodePort } = outputs.endpoints.mlflow;
-  const url = `http://${nodeAddress}:${String(nodePort)}/api/2.0/mlflow/${path}`;
-  const response = await fetch(url, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${url}: ${String(response.status)} ${text}`);
-  return JSON.parse(text) as T;
-}
+const mlflow = <T>(path: string, body?: object): Promise<T> =>
+  models.mlflow<T>({ nodeAddress, outputs }, path, body);
 
 interface Run {
   readonly info: { readonly run_id: string; readonly status: string };
@@ -69,10 +59,9 @@ interface Run {
 /** The runs of the example's experiment, newest first. */
 async function runs(): Promise<readonly Run[]> {
   const name = encodeURIComponent("lumen7");
-  const { nodePort } = outputs.endpoints.mlflow;
-  const base = `http://${nodeAddress}:${String(nodePort)}/api/2.0/mlflow`;
-  const found = await fetch(`${base}/experiments/get-by-name?experiment_name=${name}`);
-  const { experiment } = (await found.json()) as { experiment: { experiment_id: string } };
+  const { experiment } = await mlflow<{ experiment: { experiment_id: string } }>(
+    `experiments/get-by-name?experiment_name=${name}`,
+  );
   const search = {
     experiment_ids: [experiment.experiment_id],
     order_by: ["attributes.start_time DESC"],

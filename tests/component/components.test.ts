@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Credentials } from "../../components/credentials";
+import { FrontDoor } from "../../components/frontDoor";
 import { Images } from "../../components/images";
 import { Mlflow } from "../../components/mlflow";
 import { ModelServer } from "../../components/modelServer";
@@ -161,7 +162,7 @@ describe("Credentials", () => {
 describe("Images", () => {
   const images = (change: object = {}) => {
     const tree = { registry: "r.test/ml", baseImage: "d:1", accelerator: "cpu", ...change };
-    return children(() => new Images("images", { settings: settings({ images: tree }).images }));
+    return children(() => new Images("images", { settings: settings({ images: tree }) }));
   };
 
   test("three images, each with its own Dockerfile in one context, pushed by a pinned tag", async () => {
@@ -183,6 +184,21 @@ describe("Images", () => {
         ACCELERATOR: "cpu",
         INSTALL_FLASH_ATTN: "0",
       },
+    });
+  });
+
+  test("a fourth one where the front door is on, for every accelerator alike", async () => {
+    const made = await children(
+      () => new Images("images", { settings: settings({ frontDoor: { enabled: true } }) }),
+    );
+    expect(made).toHaveLength(4);
+    expect(made[0]?.inputs["imageName"]).toBe("registry.test:5000/ml/llm-front-door:0.1.0-cpu");
+    expect(made[0]?.inputs["build"]).toEqual({
+      context: "images",
+      dockerfile: "images/front-door/Dockerfile",
+      platform: "linux/amd64",
+      builderVersion: "BuilderBuildKit",
+      args: { BASE_IMAGE: "debian:12.1", PACKAGE_INDEX: "", APT_MIRROR: "" },
     });
   });
 
@@ -216,7 +232,7 @@ describe("ModelServer", () => {
           settings: model,
           accelerator: "cpu",
           image: "r/i@sha256:0",
-          modelPath: "/models/x",
+          trained: undefined,
           claims: { modelOutput: "model-output-pvc", hubCache: undefined },
           apiKeySecret: "key-1",
           secrets: {},
@@ -226,8 +242,8 @@ describe("ModelServer", () => {
     );
   };
 
-  test("one replica: no PodDisruptionBudget, which would block node drains", async () => {
-    expect(summary(await server())).toEqual([
+  test("one replica at most: no PodDisruptionBudget", async () => {
+    expect(summary(await server({ replicas: { max: 1 } }))).toEqual([
       "Deployment llama-factory-inference-m < m",
       "HorizontalPodAutoscaler llama-inference-hpa-m < m",
       "ConfigMap llama-factory-inference-m < m",
@@ -235,8 +251,8 @@ describe("ModelServer", () => {
     ]);
   });
 
-  test("two replicas: one at a time may be taken away", async () => {
-    const budget = byKind(await server({ replicas: { min: 2, max: 4 } }), "PodDisruptionBudget");
+  test("where there can be more: one at a time may be taken away, so no drain waits for ever", async () => {
+    const budget = byKind(await server({ replicas: { min: 1, max: 4 } }), "PodDisruptionBudget");
     expect(budget.inputs["spec"]).toMatchObject({ maxUnavailable: 1 });
   });
 
@@ -248,6 +264,73 @@ describe("ModelServer", () => {
     const { opts } = byKind(await server({ startupMinutes: 20 }), "Deployment");
     expect(opts.customTimeouts).toEqual({ create: "1800s", update: "1800s" });
     expect(opts.ignoreChanges).toEqual(["spec.replicas"]);
+  });
+});
+
+describe("FrontDoor", () => {
+  const frontDoor = (change: object = {}) => {
+    const models = ["a", "b"].map((name) => ({ name, source: { kind: "volume", path: "x" } }));
+    const tree = settings({ models, frontDoor: { enabled: true, ...change } });
+    return children(
+      () =>
+        new FrontDoor("front-door", {
+          namespace: "ns",
+          settings: tree,
+          image: "r/f@sha256:0",
+          apiKey: pulumi.secret("planted-key"),
+          pullSecrets: [],
+        }),
+    );
+  };
+
+  test("Envoy, its configuration and key, and the pods of each model by name", async () => {
+    expect(summary(await frontDoor())).toEqual([
+      "Deployment llm-front-door < front-door",
+      "ConfigMap llm-front-door < front-door",
+      "Secret llm-front-door-key < front-door",
+      "Service inference-pods-a < front-door",
+      "Service inference-pods-b < front-door",
+      "Service llm-front-door < front-door",
+      "PodDisruptionBudget llm-front-door < front-door",
+    ]);
+  });
+
+  test("one pod has no budget, which would block node drains", async () => {
+    const kinds = (await frontDoor({ replicas: 1 })).map(({ type }) => type);
+    expect(kinds.filter((type) => type.endsWith(":PodDisruptionBudget"))).toEqual([]);
+  });
+
+  test("configuration and key have names by content, so that a change rolls the pods", async () => {
+    const made = await frontDoor();
+    for (const kind of ["ConfigMap", "Secret"]) {
+      expect(byKind(made, kind).inputs["metadata"]).toEqual({ namespace: "ns" });
+    }
+    expect(byKind(made, "Deployment").inputs["spec"]).toMatchObject({
+      template: {
+        spec: {
+          volumes: [
+            { configMap: { name: expect.stringMatching(/^llm-front-door-[0-9a-f]{8}$/) } },
+            { secret: { secretName: expect.stringMatching(/^llm-front-door-key-[0-9a-f]{8}$/) } },
+          ],
+        },
+      },
+    });
+  });
+
+  test("the key is in the envelope of its Secret, and nowhere else", async () => {
+    for (const { type, inputs } of await frontDoor()) {
+      if (type.endsWith(":Secret")) expect(isSecretEnvelope(inputs["stringData"])).toBe(true);
+      else expect(JSON.stringify(inputs)).not.toContain("planted-key");
+    }
+  });
+
+  test("an Ingress only where one is set, with the annotations for its controller", async () => {
+    const annotations = { "nginx.ingress.kubernetes.io/proxy-buffering": "off" };
+    const made = await frontDoor({ ingress: { host: "llm.example.com", annotations } });
+    expect(byKind(made, "Ingress").inputs).toMatchObject({
+      metadata: { name: "llm-front-door", namespace: "ns", annotations },
+      spec: { rules: [{ host: "llm.example.com" }] },
+    });
   });
 });
 
@@ -299,7 +382,7 @@ describe("what downloads a model", () => {
         ...common,
         settings: model,
         image: "r/i@sha256:0",
-        modelPath: "/models/sources/x",
+        trained: undefined,
         apiKeySecret,
       });
     });
@@ -330,6 +413,45 @@ describe("what downloads a model", () => {
     expect(job).toContain("ARTIFACTORY_PASSWORD");
     expect(JSON.stringify(byKind(made, "Deployment").inputs)).not.toContain("ARTIFACTORY");
   });
+});
+
+test.each([
+  [1, []],
+  [2, ["Service training-nodes < train"]],
+])("training on %s nodes has the Service that names its pods: %j", async (nodes, expected) => {
+  const made = await children(() => {
+    const { training } = settings({
+      training: {
+        configFile: "t.yaml",
+        baseModel: { kind: "volume", path: "m" },
+        data: { kind: "files", path: "d" },
+        nodes,
+        await: nodes === 1,
+        queue: "gpu",
+      },
+    });
+    if (training === undefined) throw new Error("it is there");
+    return new TrainingJob("train", {
+      namespace: "ns",
+      accelerator: "cpu",
+      claims: { modelOutput: "model-output-pvc", hubCache: undefined },
+      secrets: {},
+      identity: false,
+      pullSecrets: [],
+      files: { settings: training, config: {}, data: {} },
+      image: pulumi.output("r/t@sha256:0"),
+      dataClaim: undefined,
+      trackingUri: "http://mlflow:5000",
+    });
+  });
+  expect(summary(made).filter((line) => line.startsWith("Service"))).toEqual(expected);
+  const { metadata } = byKind(made, "Job").inputs as {
+    metadata: { annotations?: object; labels: object };
+  };
+  expect(metadata.annotations).toEqual(
+    nodes === 1 ? undefined : { "pulumi.com/skipAwait": "true" },
+  );
+  expect(metadata.labels).toHaveProperty(["kueue.x-k8s.io/queue-name"], "gpu");
 });
 
 test("service accounts act as the Google accounts that are set, and policies follow the models", async () => {
@@ -374,6 +496,16 @@ test("Mlflow refuses to start without a claim", async () => {
     propertyPath: "claim",
     reason: "SQLite and artifacts need the claim mlflow-pvc",
   });
+});
+
+test("the front door has a service account only where it is on", async () => {
+  const accounts = async (enabled: boolean) => {
+    const tree = { ...settings({ frontDoor: { enabled } }), namespace: "ns" };
+    const made = await children(() => new PlatformNamespace("llmops", tree));
+    return made.filter(({ type }) => type.endsWith(":ServiceAccount")).map(({ name }) => name);
+  };
+  expect(await accounts(false)).not.toContain("llmops-front-door");
+  expect(await accounts(true)).toContain("llmops-front-door");
 });
 
 test("the namespace lets in restricted pods only", async () => {

@@ -148,12 +148,12 @@ describe("a wrong stack file", () => {
     const project = await programProject("dev");
     try {
       await project.succeed("config", "set", "--path", "llmops:models[0].replicas.min", "9");
-      await project.succeed("config", "set", "--path", "llmops:training.nodes", "3");
+      await project.succeed("config", "set", "--path", "llmops:training.registeredModel", "m");
       const { code, text } = await project.run("preview");
       expect(code).not.toBe(0);
       expect(text).toContain("Pulumi.dev.yaml has 2 faults; nothing was created.");
       expect(text).toContain("pulumi config set --path 'llmops:models[0].replicas.max' '9'");
-      expect(text).toContain("pulumi config set --path 'llmops:training.nodes' '1'");
+      expect(text).toContain("pulumi config rm --path 'llmops:training.registeredModel'");
       expect(text).not.toMatch(/\+ .*:(Namespace|Image|Job)/);
     } finally {
       await project.remove();

@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
 const IMAGES = join(__dirname, "..", "..", "images");
-const NAMES = ["training", "inference", "mlflow"] as const;
+const NAMES = ["training", "inference", "mlflow", "front-door"] as const;
 const LOCKS = readdirSync(IMAGES, { recursive: true, encoding: "utf8" }).filter((file) =>
   file.endsWith(".lock"),
 );
@@ -158,7 +158,7 @@ test("CPU and CUDA variants have the same torch, vLLM, Transformers and LLaMA-Fa
 });
 
 test("shell scripts are whole", () => {
-  for (const file of ["lock.sh", "base/install.sh", "training/build_wheels.sh", "inference/register_vllm.sh"]) {
+  for (const file of ["lock.sh", "base/install.sh", "training/build_wheels.sh", "inference/register_vllm.sh", "front-door/drain.sh"]) {
     execFileSync("bash", ["-n", join(IMAGES, file)]);
   }
 });

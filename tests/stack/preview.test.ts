@@ -44,7 +44,7 @@ async function steps(before: StackInput, after: StackInput): Promise<Step[]> {
 }
 
 /** Production with one model alone, on so many GPUs a pod. */
-function serving(path: string, gpu: number): StackInput {
+function serving(path: string, gpu: number, change: object = {}): StackInput {
   const { stack, settings } = stackFile("prod");
   const { training, ...rest } = settings;
   expect(training).toBeDefined();
@@ -52,7 +52,9 @@ function serving(path: string, gpu: number): StackInput {
     name: "assistant",
     source: { kind: "volume", path },
     replicas: { min: 1, max: 2 },
+    options: { "tensor-parallel-size": gpu },
     resources: { gpu },
+    ...change,
   };
   return { stack, settings: { ...rest, models: [model] } };
 }
@@ -64,9 +66,32 @@ describe("the comment on a pull request", () => {
       await steps(serving("base/one", 1), serving("base/two", 2)),
     );
     const first = markdown.split("\n").slice(0, 5).join("\n");
-    expect(first).toContain("`prod`: 1 to update");
+    expect(first).toContain("`prod`: 2 to update");
     expect(first).toContain("- **GPUs at most: 2 → 4**");
     expect(first).toContain(
+      "- **Model of llama-factory-inference-assistant: /models/base/one → /models/base/two**",
+    );
+  });
+
+  test("counts MIG slices, and knows the model of LLaMA-Factory's server", async () => {
+    const change = (gpuResource: string) => ({
+      server: "llamafactory",
+      autoscaling: { metric: "cpu" },
+      options: {},
+      resources: { gpu: 1, gpuResource },
+    });
+    const markdown = previewMarkdown(
+      "prod",
+      await steps(
+        serving("base/one", 1, change("nvidia.com/mig-1g.10gb")),
+        serving("base/two", 1, {
+          ...change("nvidia.com/mig-1g.10gb"),
+          replicas: { min: 1, max: 3 },
+        }),
+      ),
+    );
+    expect(markdown).toContain("- **GPUs at most: 2 → 3**");
+    expect(markdown).toContain(
       "- **Model of llama-factory-inference-assistant: /models/base/one → /models/base/two**",
     );
   });

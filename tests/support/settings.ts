@@ -36,6 +36,15 @@ export function settingsOf(tree: Record<string, unknown>): Settings {
   return settingsSchema.parse(tree);
 }
 
+/** Settings of the one model of a valid tree, changed. */
+export function modelOf(change: object = {}): Settings["models"][number] {
+  const source = { kind: "volume", path: "m" };
+  const models = [{ name: "base", source, ...change }];
+  const [model] = settingsOf({ ...validTree(), models }).models;
+  if (model === undefined) throw new Error("the tree has a model");
+  return model;
+}
+
 /** A commit of a hub repository. */
 export const REVISION = "0123456789abcdef0123456789abcdef01234567";
 

@@ -79,6 +79,7 @@ describe("ways out of the cluster", () => {
   test.each<[string, object]>([
     ["a base model", { baseModel: REMOTE_SOURCES.huggingface }],
     ["publishing", { publish: { kind: "artifactory", target: "models/tuned" } }],
+    ["W&B", { tracking: { wandb: true } }],
     [
       "both",
       {
@@ -92,6 +93,10 @@ describe("ways out of the cluster", () => {
     expect(made["training-to-repositories"]?.podSelector).toEqual(
       pods("training", "llama-factory-train"),
     );
+  });
+
+  test("not for W&B that is offline", () => {
+    expect(policies(training({ tracking: { wandb: true, wandbMode: "offline" } }))).toEqual({});
   });
 
   test("to the metadata server only for buckets that are used by identity", () => {

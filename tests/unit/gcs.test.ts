@@ -1,6 +1,5 @@
 import { bucketVolume, serviceAccountAnnotations } from "../../workloads/gcs";
 import { modelServerSpec } from "../../workloads/modelServer";
-import { modelPath } from "../../workloads/source";
 import { trainingPod } from "../../workloads/training";
 import type { FusePod } from "../support/gcsFuse";
 import { gcsFuseFaults } from "../support/gcsFuse";
@@ -27,7 +26,7 @@ function serverPod(): FusePod {
   const { template } = modelServerSpec({
     ...COMMON,
     settings,
-    modelPath: modelPath(settings.source),
+    trained: undefined,
     configMap: "config-1",
     apiKeySecret: "vllm-api-key-1",
   });
@@ -87,7 +86,12 @@ describe("a mounted bucket, against the contract of GKE's GCS FUSE CSI driver (t
       mountPath: expect.stringMatching(/^\/models\/sources\/base-1b-[0-9a-f]{10}$/),
       readOnly: true,
     });
-    expect(spec.volumes.map(({ name }) => name)).toEqual(["model-bucket", "config", "shm"]);
+    expect(spec.volumes.map(({ name }) => name)).toEqual([
+      "model-bucket",
+      "config",
+      "cache",
+      "shm",
+    ]);
     expect(spec).not.toHaveProperty("initContainers");
   });
 

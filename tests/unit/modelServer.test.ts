@@ -1,23 +1,16 @@
 import { parse } from "yaml";
 import type { ModelServerPodArgs } from "../../workloads/modelServer";
-import { autoscalerSpec, inferenceYaml, modelServerSpec } from "../../workloads/modelServer";
-import { settingsOf, validTree } from "../support/settings";
-
-function model(change: object = {}) {
-  const [settings] = settingsOf({
-    ...validTree(),
-    models: [{ name: "base", source: { kind: "volume", path: "m" }, ...change }],
-  }).models;
-  if (settings === undefined) throw new Error("the tree has a model");
-  return settings;
-}
+import { disruptionBudgetSpec, modelServerSpec } from "../../workloads/modelServer";
+import { SERVERS } from "../../workloads/servers";
+import { settled } from "../support/outputs";
+import { modelOf as model } from "../support/settings";
 
 const spec = (change: object = {}, more: Partial<ModelServerPodArgs> = {}) =>
   modelServerSpec({
     settings: model(change),
     accelerator: "cuda",
     image: "r/i@sha256:0",
-    modelPath: "/models/m",
+    trained: undefined,
     claims: { modelOutput: "model-output-pvc", hubCache: undefined },
     configMap: "config-1",
     apiKeySecret: "vllm-api-key-1",
@@ -29,7 +22,11 @@ const spec = (change: object = {}, more: Partial<ModelServerPodArgs> = {}) =>
 
 interface Container {
   readonly env: readonly { readonly name: string; readonly value?: string }[];
-  readonly startupProbe: { readonly periodSeconds: number; readonly failureThreshold: number };
+  readonly startupProbe: {
+    readonly periodSeconds: number;
+    readonly failureThreshold: number;
+    readonly exec?: { readonly command: readonly string[] };
+  };
   readonly resources: unknown;
   readonly args: readonly string[];
 }
@@ -65,7 +62,7 @@ test("the pod may drain: grace period covers preStop, requests under way and the
     terminationGracePeriodSeconds: 75,
     containers: [{ lifecycle: { preStop: { sleep: { seconds: 15 } } } }],
   });
-  expect(parse(inferenceYaml(model()))).toMatchObject({ "shutdown-timeout": 45 });
+  expect(parse(SERVERS.vllm.yaml(model()))).toMatchObject({ "shutdown-timeout": 45 });
 });
 
 test("the startup probe gives the model as long as the settings say", () => {
@@ -89,10 +86,18 @@ test("vllm serve gets the path and name as arguments, its options by file, the k
   });
 });
 
-test("options of the stack reach the file, but not over what the platform needs", () => {
-  const options = { "max-model-len": 512, port: 1 };
-  expect(parse(inferenceYaml(model({ options })))).toEqual({
+test("options of the stack reach the file; what is false is said by its opposite", () => {
+  const options = {
     "max-model-len": 512,
+    "enforce-eager": true,
+    "enable-prefix-caching": false,
+    "no-enable-chunked-prefill": false,
+  };
+  expect(parse(SERVERS.vllm.yaml(model({ options })))).toEqual({
+    "max-model-len": 512,
+    "enforce-eager": true,
+    "no-enable-prefix-caching": true,
+    "enable-chunked-prefill": true,
     host: "0.0.0.0",
     port: 8000,
     "shutdown-timeout": 45,
@@ -111,6 +116,15 @@ test("CPU settings only on CPU images, GPUs only on GPU images", () => {
   });
 });
 
+test("a MIG slice is asked for by its own name", () => {
+  const { resources } = container({ resources: { gpuResource: "nvidia.com/mig-1g.10gb" } });
+  expect(resources).toMatchObject({
+    requests: { "nvidia.com/mig-1g.10gb": "1" },
+    limits: { "nvidia.com/mig-1g.10gb": "1" },
+  });
+  expect(JSON.stringify(resources)).not.toContain("nvidia.com/gpu");
+});
+
 test("every pod satisfies Pod Security restricted and has no service links", () => {
   expect(pod()).toMatchObject({
     enableServiceLinks: false,
@@ -122,30 +136,127 @@ test("every pod satisfies Pod Security restricted and has no service links", () 
   });
 });
 
-describe("the autoscaler", () => {
-  test("follows waiting requests by default", () => {
-    expect(autoscalerSpec(model())).toMatchObject({
-      scaleTargetRef: { kind: "Deployment", name: "llama-factory-inference-base" },
-      minReplicas: 1,
-      maxReplicas: 4,
-      metrics: [
+describe("a pod serves once it has answered", () => {
+  const python = ["/opt/venv/bin/python", "-S", "-m", "llmops_inference.smoke"];
+
+  test("each of its names is asked for one token, until all have answered", () => {
+    const source = { kind: "volume", path: "a" };
+    const change = { servedName: "chat", adapters: [{ name: "tuned", source }] };
+    expect(container(change).startupProbe.exec?.command).toEqual([
+      ...python,
+      "8000",
+      "chat",
+      "tuned",
+    ]);
+  });
+
+  test("afterwards, and where it writes no text, its health says so", () => {
+    const httpGet = { path: "/health", port: "http" };
+    expect(container()).toMatchObject({ readinessProbe: { httpGet }, livenessProbe: { httpGet } });
+    expect(container({ readyWhen: "healthy" })).toMatchObject({ startupProbe: { httpGet } });
+  });
+
+  test("LLaMA-Factory's server is asked for a chat, and by a page that needs no key", () => {
+    const httpGet = { path: "/docs", port: "http" };
+    const server = "llamafactory";
+    expect(container({ server }).startupProbe.exec?.command).toEqual([
+      ...python,
+      "--chat",
+      "8000",
+      "base",
+    ]);
+    expect(container({ server })).toMatchObject({
+      readinessProbe: { httpGet },
+      livenessProbe: { httpGet },
+    });
+  });
+});
+
+describe("LLaMA-Factory's server", () => {
+  const settings = {
+    server: "llamafactory",
+    servedName: "chat",
+    options: { template: "qwen", vllm_maxlen: 512 },
+  };
+
+  test("gets its keys by file, the model as an argument, the key by reference", async () => {
+    expect(parse(SERVERS.llamafactory.yaml(model(settings)))).toEqual({
+      template: "qwen",
+      vllm_maxlen: 512,
+      infer_backend: "vllm",
+    });
+    const { args, env } = container(settings);
+    await expect(settled(args)).resolves.toEqual([
+      "api",
+      "/app/config/inference.yaml",
+      "model_name_or_path=/models/m",
+    ]);
+    expect(env).toEqual(
+      expect.arrayContaining([
+        { name: "API_HOST", value: "0.0.0.0" },
+        { name: "API_PORT", value: "8000" },
+        { name: "API_MODEL_NAME", value: "chat" },
         {
-          type: "Pods",
-          pods: {
-            metric: { name: "vllm:num_requests_waiting" },
-            target: { type: "AverageValue", averageValue: "5" },
+          name: "API_KEY",
+          valueFrom: { secretKeyRef: { name: "vllm-api-key-1", key: "VLLM_API_KEY" } },
+        },
+      ]),
+    );
+    expect(env.map(({ name }) => name)).not.toContain("VLLM_API_KEY");
+  });
+
+  test("is not scraped: it has no metrics", () => {
+    expect(JSON.stringify(spec(settings).template)).not.toContain("prometheus.io");
+    expect(JSON.stringify(spec().template)).toContain("prometheus.io");
+  });
+});
+
+describe("where pods run", () => {
+  test("several replicas keep apart, counted a version at a time; one has nothing to keep apart", () => {
+    expect(pod()).toMatchObject({
+      topologySpreadConstraints: [
+        {
+          maxSkew: 1,
+          topologyKey: "kubernetes.io/hostname",
+          whenUnsatisfiable: "ScheduleAnyway",
+          labelSelector: {
+            matchLabels: {
+              "app.kubernetes.io/component": "inference",
+              "app.kubernetes.io/instance": "base",
+            },
           },
+          matchLabelKeys: ["pod-template-hash"],
         },
       ],
     });
+    expect(pod({ replicas: { max: 1 } })).not.toHaveProperty("topologySpreadConstraints");
   });
 
-  test("follows CPU utilisation where the cluster has no custom metrics", () => {
-    expect(autoscalerSpec(model({ autoscaling: { metric: "cpu", target: 70 } })).metrics).toEqual([
-      {
-        type: "Resource",
-        resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 70 } },
-      },
-    ]);
+  test("placement reaches the pod", () => {
+    const placement = {
+      nodeSelector: { pool: "gpu" },
+      tolerations: [{ key: "gpu", operator: "Exists" }],
+      priorityClassName: "serving",
+    };
+    expect(pod({ placement })).toMatchObject(placement);
+    expect(pod()).not.toHaveProperty("priorityClassName");
+  });
+
+  test("a drain takes one pod at a time, and a broken one always", () => {
+    expect(disruptionBudgetSpec(model())).toMatchObject({
+      maxUnavailable: 1,
+      unhealthyPodEvictionPolicy: "AlwaysAllow",
+    });
+  });
+});
+
+test("what is compiled at the start outlives the container", () => {
+  expect(pod()).toMatchObject({
+    volumes: expect.arrayContaining([{ name: "cache", emptyDir: {} }]) as unknown,
+  });
+  expect(container()).toMatchObject({
+    volumeMounts: expect.arrayContaining([
+      { name: "cache", mountPath: "/home/app/.cache" },
+    ]) as unknown,
   });
 });

@@ -1,8 +1,9 @@
 import { ruleFaults } from "../../config/rules";
 import { sourceFaults } from "../../config/sourceRules";
-import { servedRunFaults } from "../../config/trainingFile";
 import { unavailableFaults } from "../../config/unavailable";
 import { IDENTITY, settingsOf, trainingTree, validTree } from "../support/settings";
+
+const DCGM_IMAGE = `registry.test/dcgm-exporter@sha256:${"d".repeat(64)}`;
 
 const model = (change: object = {}) => ({
   name: "base",
@@ -66,6 +67,18 @@ describe("settings that contradict each other", () => {
     ]);
   });
 
+  test("ReadWriteOnce where only an adapter is read from it", () => {
+    const models = [
+      model({
+        source: { kind: "gcs", uri: "gs://b/m", access: "mount" },
+        adapters: [{ name: "a", source: { kind: "volume", path: "a" } }],
+      }),
+    ];
+    expect(rules({ ...classVolume(), ...IDENTITY, models })).toEqual([
+      expect.objectContaining({ key: "models[0].replicas.max" }),
+    ]);
+  });
+
   test("several replicas are fine on one node, and on a shared claim", () => {
     const models = [model({ replicas: { min: 1, max: 4 } })];
     expect(rules({ models })).toEqual([]);
@@ -87,12 +100,61 @@ describe("settings that contradict each other", () => {
     expect(rules({ images })).toEqual([expect.objectContaining({ key: "images.flashAttention" })]);
   });
 
+  test.each<[string, string, string | undefined, object[]]>([
+    [
+      "on a CPU",
+      "cpu",
+      DCGM_IMAGE,
+      [
+        {
+          key: "training.dcgmExporter",
+          got: "true with images.accelerator cpu",
+          allowed: "false: there is no GPU to watch",
+          fix: "pulumi config set --path 'llmops:training.dcgmExporter' 'false'",
+        },
+      ],
+    ],
+    [
+      "without its image",
+      "cuda",
+      undefined,
+      [
+        {
+          key: "images.dcgmExporter",
+          got: "nothing, with training.dcgmExporter true",
+          allowed: "the image of NVIDIA's dcgm-exporter, pinned by digest",
+          fix: "pulumi config set --path 'llmops:images.dcgmExporter' '<name>@sha256:<digest>'",
+        },
+      ],
+    ],
+    ["with both", "cuda", DCGM_IMAGE, []],
+  ])("dcgm-exporter %s", (_, accelerator, dcgmExporter, faults) => {
+    const tree = trainingTree();
+    const images = { accelerator, registry: "r", baseImage: "d:1", dcgmExporter };
+    const training = { ...(tree["training"] as object), dcgmExporter: true };
+    expect(rules({ images, training }, tree)).toEqual(faults);
+  });
+
+  test("LLaMA Board: GPUs and node port follow the same rules, where it is enabled", () => {
+    const board = { resources: { gpu: 1 }, service: { type: "NodePort", nodePort: 30800 } };
+    const models = [model({ service: { type: "NodePort", nodePort: 30800 } })];
+    expect(rules({ board: { ...board, enabled: true }, models }).map(({ key }) => key)).toEqual([
+      "models[0].service.nodePort",
+      "board.resources.gpu",
+    ]);
+    expect(rules({ board: { resources: { gpu: 1 } } })).toEqual([]);
+  });
+
   test("a trained model without training", () => {
     expect(rules({ models: [model({ source: { kind: "training" } })] })).toEqual([
       expect.objectContaining({
         key: "models[0].source.kind",
         got: '"training" in a stack without training',
       }),
+    ]);
+    const adapters = [{ name: "tuned", source: { kind: "training" } }];
+    expect(rules({ models: [model({ adapters })] })).toEqual([
+      expect.objectContaining({ key: "models[0].adapters[0].source.kind" }),
     ]);
   });
 
@@ -131,19 +193,6 @@ describe("settings that contradict each other", () => {
       }),
     ]);
   });
-
-  test("a bare adapter cannot be served", () => {
-    const tree = trainingTree();
-    const settings = settingsOf({
-      ...tree,
-      training: { ...(tree["training"] as object), merge: false },
-    });
-    expect(servedRunFaults(settings, { finetuning_type: "lora" })).toEqual([
-      expect.objectContaining({ key: "training.merge" }),
-    ]);
-    expect(servedRunFaults(settings, { finetuning_type: "full" })).toEqual([]);
-    expect(servedRunFaults(settingsOf(tree), { finetuning_type: "lora" })).toEqual([]);
-  });
 });
 
 describe("a setting whose behaviour is not there is refused, never ignored", () => {
@@ -153,15 +202,9 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
     training: { ...(trainingTree()["training"] as object), ...change },
   });
   test.each<[string, object, string]>([
-    ["llamafactory server", { models: [model({ server: "llamafactory" })] }, "models[0].server"],
-    ["several nodes", training({ nodes: 2 }), "training.nodes"],
-    ["gate", training({ gate: { metric: "eval_loss", max: 1 } }), "training.gate"],
-    ["dcgm", training({ dcgmExporter: true }), "training.dcgmExporter"],
     ["postgres", { mlflow: { backend: { kind: "postgres" } } }, "mlflow.backend.kind"],
     ["cloudsql", { mlflow: { backend: { kind: "cloudsql" } } }, "mlflow.backend.kind"],
     ["bucket", { mlflow: { artifacts: { kind: "gcs", uri: "gs://b" } } }, "mlflow.artifacts.kind"],
-    ["board", { board: { enabled: true } }, "board.enabled"],
-    ["monitoring", { monitoring: { enabled: true } }, "monitoring.enabled"],
     ["gke", { cluster: { context: "c", kind: "gke" } }, "cluster.kind"],
     ["project", { gcp: { project: "p" } }, "gcp.project"],
     ["bucket", { gcp: { modelBucket: "b" } }, "gcp.modelBucket"],
@@ -177,12 +220,13 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
   });
 
   test("the command sets a value that works, or removes the setting", () => {
-    const [fault] = unavailableFaults(settingsOf({ ...validTree(), board: { enabled: true } }));
+    const cluster = { context: "c", kind: "gke" };
+    const [fault] = unavailableFaults(settingsOf({ ...validTree(), cluster }));
     expect(fault).toEqual({
-      key: "board.enabled",
-      got: "true",
-      allowed: "false: this version does not have LLaMA Board yet",
-      fix: "pulumi config set --path 'llmops:board.enabled' 'false'",
+      key: "cluster.kind",
+      got: '"gke"',
+      allowed: "existing: this version does not have creating the cluster yet",
+      fix: "pulumi config set --path 'llmops:cluster.kind' 'existing'",
     });
   });
 });

@@ -24,6 +24,7 @@ test("W&B needs its key", () => {
   const tree = trainingTree();
   const training = { ...(tree["training"] as object), tracking: { wandb: true } };
   const settings = settingsOf({ ...tree, training });
+  const offline = { ...training, tracking: { wandb: true, wandbMode: "offline" } };
   expect(secretFaults(settings, given([]))).toEqual([
     {
       key: "WANDB_API_KEY",
@@ -33,6 +34,7 @@ test("W&B needs its key", () => {
     },
   ]);
   expect(secretFaults(settings, given(["WANDB_API_KEY"]))).toEqual([]);
+  expect(secretFaults(settingsOf({ ...tree, training: offline }), given([]))).toEqual([]);
 });
 
 describe("Artifactory", () => {

@@ -143,7 +143,7 @@ function podOf(source: object, hubCache?: string, identity = false): Pod {
     settings: model(source),
     accelerator: "cuda",
     image: "r/i@sha256:0",
-    modelPath: modelPath(sourceOf(source)),
+    trained: undefined,
     claims: { modelOutput: "model-output-pvc", hubCache },
     configMap: "config-1",
     apiKeySecret: "vllm-api-key-1",

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { parse } from "yaml";
 import type { TrainingPodArgs } from "../../workloads/training";
-import { runId, trainedModelFolder, trainingJobSpec, trainingYaml } from "../../workloads/training";
+import { trainingJobSpec } from "../../workloads/trainingJob";
+import { runId, trainedModelFolder, trainingYaml } from "../../workloads/trainingRun";
 import { REMOTE_SOURCES, REVISION, settingsOf, trainingTree } from "../support/settings";
 
 const IMAGE = `registry.test/train@sha256:${"a".repeat(64)}`;
@@ -44,6 +45,9 @@ describe("the run id", () => {
     ["the data", { data: { "a.json": "[1]" } }],
     ["the image", { image: IMAGE.replace("aaaa", "bbbb") }],
     ["the run label", { settings: training({ run: "2" }) }],
+    ["the number of nodes", { settings: training({ nodes: 2 }) }],
+    ["the number of GPUs", { settings: training({ resources: { gpu: 2 } }) }],
+    ["DeepSpeed", { settings: training({ deepspeed: "zero2" }) }],
     [
       "the base model",
       { settings: training({ baseModel: { kind: "volume", path: "base/other" } }) },
@@ -53,7 +57,10 @@ describe("the run id", () => {
   });
 
   test("does not change with resources, retries, placement or the registry's host", () => {
-    const settings = training({ resources: { memory: "1Gi" }, backoffLimit: 3, timeoutMinutes: 5 });
+    const resources = { memory: "1Gi", gpu: 1 };
+    const placement = { priorityClassName: "high" };
+    const retries = { backoffLimit: 3, timeoutMinutes: 5 };
+    const settings = training({ resources, placement, queue: "gpu", ...retries });
     const image = IMAGE.replace("registry.test", "mirror.test");
     expect(identity({ settings, image })).toBe(identity());
   });
@@ -70,6 +77,11 @@ describe("the run id", () => {
     const before = identity({ settings: training({ baseModel }) });
     const after = identity({ settings: training({ baseModel: { ...baseModel, ...change } }) });
     expect(after !== before).toBe(changes);
+  });
+
+  test("does not change with the gate, which changes no weights, or with waiting", () => {
+    const gate = [{ metric: "eval_loss", max: 1 }];
+    expect(identity({ settings: training({ gate, await: false }) })).toBe(identity());
   });
 
   test("does not change with publishing or with how the download is sized", () => {
@@ -95,12 +107,22 @@ describe("the training file in the pod", () => {
   test("is what the user wrote and what the platform decides", () => {
     expect(parse(trainingYaml(CONFIG, training(), "0123456789"))).toEqual({
       ...CONFIG,
+      disable_tqdm: true,
+      enable_jit_checkpoint: true,
       model_name_or_path: "/models/base/model",
       dataset_dir: "/app/data",
       output_dir: "/app/output/0123456789",
       overwrite_output_dir: false,
       report_to: "none",
       run_name: "0123456789",
+    });
+  });
+
+  test("does not overrule a user who wants bars, or no checkpoint when told to end", () => {
+    const config = { ...CONFIG, disable_tqdm: false, enable_jit_checkpoint: false };
+    expect(parse(trainingYaml(config, training(), "id"))).toMatchObject({
+      disable_tqdm: false,
+      enable_jit_checkpoint: false,
     });
   });
 
@@ -115,6 +137,14 @@ describe("the training file in the pod", () => {
   test("reports to W&B when asked, never to MLflow from inside the trainer", () => {
     const settings = training({ tracking: { wandb: true } });
     expect(parse(trainingYaml(CONFIG, settings, "id"))).toMatchObject({ report_to: "wandb" });
+  });
+
+  test("evaluates at the end when the gate asks for the loss on held-out data", () => {
+    const evaluated = (gate: object[]) =>
+      parse(trainingYaml(CONFIG, training({ gate }), "id")) as object;
+    expect(evaluated([{ metric: "eval_loss", max: 1 }])).toHaveProperty("do_eval", true);
+    const answers = { metric: "answers", min: 0.5, questions: "q.json" };
+    expect(evaluated([answers])).not.toHaveProperty("do_eval");
   });
 
   test("finds data in a folder of the data volume", () => {
@@ -200,6 +230,7 @@ describe("the Job", () => {
           { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
           { action: "Ignore", onExitCodes: { containerName: "fetch-model", values: [75] } },
           { action: "FailJob", onExitCodes: { containerName: "fetch-model", values: [2, 78] } },
+          { action: "FailJob", onExitCodes: { containerName: "training" } },
         ],
       },
       template: {
@@ -216,9 +247,17 @@ describe("the Job", () => {
       },
     });
     expect(JSON.stringify(job)).toContain('{"name":"hf-secret-1","key":"HF_TOKEN"}');
+  });
+
+  test("wrong settings, wrong data and a gate that is not passed end the Job without a retry", () => {
+    const operator = "In";
     expect(spec().podFailurePolicy).toEqual({
       rules: [
         { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
+        {
+          action: "FailJob",
+          onExitCodes: { containerName: "training", operator, values: [2, 65, 78, 79] },
+        },
       ],
     });
   });
@@ -229,9 +268,42 @@ describe("the Job", () => {
       rules: [
         { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
         { action: "Ignore", onExitCodes: { containerName: "training", values: [75] } },
-        { action: "FailJob", onExitCodes: { containerName: "training", values: [2, 78] } },
+        { action: "FailJob", onExitCodes: { containerName: "training", values: [2, 65, 78, 79] } },
       ],
     });
+  });
+
+  test("the gate travels in an annotation and is mounted beside the training file", () => {
+    const gate = { thresholds: [{ metric: "eval_loss" as const, max: 1.2 }] };
+    const files = { settings: training(), config: CONFIG, gate };
+    const { template } = spec({}, "cpu", { files });
+    expect(template).toMatchObject({
+      metadata: { annotations: { "llmops.dev/gate": JSON.stringify(gate) } },
+      spec: {
+        volumes: expect.arrayContaining([
+          {
+            name: "config",
+            downwardAPI: {
+              items: [
+                {
+                  path: "train_config.yaml",
+                  fieldRef: { fieldPath: "metadata.annotations['llmops.dev/train-config']" },
+                },
+                {
+                  path: "gate.json",
+                  fieldRef: { fieldPath: "metadata.annotations['llmops.dev/gate']" },
+                },
+              ],
+            },
+          },
+        ]) as object,
+      },
+    });
+    expect(container(spec({}, "cpu", { files })).env).toContainEqual({
+      name: "LLMOPS_GATE",
+      value: "/app/config/gate.json",
+    });
+    expect(JSON.stringify(spec())).not.toContain("LLMOPS_GATE");
   });
 
   test("a hub cache is a volume of its own, and the model output is not mounted over it", () => {
@@ -280,6 +352,37 @@ describe("the Job", () => {
 
   test("without publishing nothing of it is in the pod", () => {
     expect(JSON.stringify(spec())).not.toMatch(/LLMOPS_PUBLISH|LLMOPS_REGISTERED_MODEL/);
+  });
+
+  test("says what the run is made of", () => {
+    const files = { settings: training(), config: CONFIG, data: { "a.json": "[]" } };
+    const values = Object.fromEntries(
+      (container(spec({}, "cpu", { files })).env as { name: string; value?: string }[]).map(
+        ({ name, value }) => [name, value],
+      ),
+    );
+    expect(values).toMatchObject({
+      LLMOPS_IMAGE: IMAGE,
+      LLMOPS_TRAINING_FILE: "examples/lumen7/lora.yaml",
+      LLMOPS_DATA_FINGERPRINT: expect.stringMatching(/^[0-9a-f]{10}$/) as string,
+    });
+    expect(Object.keys(values)).not.toContain("LLMOPS_SYSTEM_METRICS");
+  });
+
+  test("samples what the pod uses only where it can be told to MLflow", () => {
+    const asked = (tracking: object) => JSON.stringify(spec({ tracking }));
+    expect(asked({ systemMetrics: true })).toContain("LLMOPS_SYSTEM_METRICS");
+    expect(asked({ systemMetrics: true, mlflow: false })).not.toContain("LLMOPS_SYSTEM_METRICS");
+  });
+
+  test("W&B offline keeps its files in the folder of the run, and needs no key", () => {
+    const tracking = { wandb: true, wandbMode: "offline" };
+    const { env } = container(spec({ tracking }));
+    expect(env).toContainEqual({ name: "WANDB_MODE", value: "offline" });
+    expect(env).toContainEqual({ name: "WANDB_DIR", value: "/app/output/0123456789" });
+    expect(references(spec({ tracking }))).toEqual([]);
+    const yaml = parse(trainingYaml(CONFIG, training({ tracking }), "id")) as object;
+    expect(yaml).toHaveProperty("report_to", "wandb");
   });
 
   test("has a tracking URI only when MLflow is wanted", () => {

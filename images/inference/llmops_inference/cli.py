@@ -1,19 +1,21 @@
 """The commands of the inference image.
 
-serve MODEL …   check the model folder, then become `vllm serve MODEL …`
-api FILE …      check the model folder named in FILE, then become `llamafactory-cli api FILE …`
+serve MODEL …   check the folders of model and adapters, then become `vllm serve MODEL …`
+api FILE …      check the model folder, then run `llamafactory-cli api FILE …`, and end what stays
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
 
-from llmops_inference.model_folder import find_fault
+from llmops_inference.model_folder import find_adapter_fault, find_fault
+from llmops_inference.supervise import Supervisor
 
 USAGE = "usage: serve MODEL [vllm arguments] | api FILE [key=value …]"
 
@@ -32,21 +34,44 @@ def serve(model: str, options: Sequence[str]) -> int:
     """Becomes vLLM's server."""
     if is_local(model) and (fault := find_fault(Path(model))):
         return fail(fault)
+    for adapter in adapters(options):
+        if is_local(adapter) and (fault := find_adapter_fault(Path(adapter))):
+            return fail(fault)
     return become(["vllm", "serve", model, *options])
 
 
+def adapters(options: Sequence[str]) -> Iterator[str]:
+    """The paths in `--lora-modules NAME=PATH ...`."""
+    if "--lora-modules" not in options:
+        return
+    for module in options[options.index("--lora-modules") + 1 :]:
+        if module.startswith("--"):
+            return
+        yield module.partition("=")[2]
+
+
 def api(file: Path, options: Sequence[str]) -> int:
-    """Becomes LLaMA-Factory's server."""
+    """Runs LLaMA-Factory's server, which cannot be told to end while it answers."""
     try:
         config = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError) as error:
         return fail(f"cannot read {file}: {error}")
-    model = config.get("model_name_or_path") if isinstance(config, dict) else None
+    if not isinstance(config, dict):
+        return fail(f"{file} is not a map of LLaMA-Factory keys")
+    model = overrides(options).get("model_name_or_path", config.get("model_name_or_path"))
     if not isinstance(model, str):
-        return fail(f"{file} does not set model_name_or_path")
+        return fail(f"neither {file} nor an argument sets model_name_or_path")
     if is_local(model) and (fault := find_fault(Path(model))):
         return fail(fault)
-    return become(["llamafactory-cli", "api", str(file), *options])
+    if shutil.which("llamafactory-cli") is None:
+        return fail("llamafactory-cli is not installed in this image")
+    port = int(os.environ.get("API_PORT", "8000"))
+    return Supervisor(port).run(["llamafactory-cli", "api", str(file), *options])
+
+
+def overrides(options: Sequence[str]) -> dict[str, str]:
+    """The KEY=VALUE arguments, which count more than the file."""
+    return dict(option.split("=", 1) for option in options if "=" in option)
 
 
 def is_local(model: str) -> bool:

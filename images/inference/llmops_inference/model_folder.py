@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json", 
 
 def find_fault(folder: Path) -> str | None:
     """One sentence that says what is wrong with a model folder and what to do, or None."""
+    if closed := unreadable(folder):
+        return access_fault(closed)
     if not folder.is_dir():
         return (
             f"there is no model folder {folder}: check the model's path, that its volume is "
@@ -23,7 +26,7 @@ def find_fault(folder: Path) -> str | None:
         if any((folder / name).is_file() for name in ADAPTERS):
             return (
                 f"{folder} holds an adapter without its base model: serve the merged model "
-                f"(training.merge: true)."
+                f"(training.merge: true), or name it under the adapters of its base model."
             )
         return f"{folder} has no config.json: copy the whole model folder there, {found(folder)}."
     if read_object(folder / "config.json") is None:
@@ -47,6 +50,45 @@ def find_fault(folder: Path) -> str | None:
     if not any(True for pattern in TOKENIZERS for _ in folder.glob(pattern)):
         return f"{folder} has no tokenizer (tokenizer.json): copy the tokenizer's files there too."
     return None
+
+
+def find_adapter_fault(folder: Path) -> str | None:
+    """One sentence that says what is wrong with an adapter's folder and what to do, or None."""
+    if closed := unreadable(folder):
+        return access_fault(closed)
+    if not folder.is_dir():
+        return (
+            f"there is no adapter folder {folder}: check the adapter's path, that its volume is "
+            f"mounted, and that the training run or copy that fills it has ended."
+        )
+    if read_object(folder / "adapter_config.json") is None:
+        return (
+            f"{folder} has no whole adapter_config.json: copy the whole adapter folder there, "
+            f"{found(folder)}."
+        )
+    if not any(is_filled(folder / name) for name in ADAPTERS):
+        return f"{folder} has no weights ({' or '.join(ADAPTERS)}): copy the adapter again."
+    return None
+
+
+def is_filled(path: Path) -> bool:
+    """Whether a file is there and not empty."""
+    return path.is_file() and path.stat().st_size > 0
+
+
+def access_fault(closed: Path) -> str:
+    """How to open what this process may not read."""
+    return f"user {os.geteuid()} may not read {closed}: chmod -R a+rX it on the volume."
+
+
+def unreadable(folder: Path) -> Path | None:
+    """The first folder on the way, or file in it, that this process may not read."""
+    for step in [*reversed(folder.parents), folder]:
+        mode = os.R_OK | os.X_OK if step == folder else os.X_OK
+        if not os.access(step, mode, effective_ids=True):
+            return step if os.path.lexists(step) else None
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return next((path for path in files if not os.access(path, os.R_OK, effective_ids=True)), None)
 
 
 def indexed_files(folder: Path) -> set[str]:

@@ -1,4 +1,5 @@
-"""The commands: `fetch` brings a model to a volume, `publish` takes one to a repository."""
+"""The commands: `fetch` brings a model to a volume, `publish` takes one to a repository, and `run`
+looks whether a training run is complete."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from llmops_models import run_check
 from llmops_models.errors import EX_CONFIG, EX_TEMPFAIL, Failure, redact_text
 from llmops_models.fetch import cli as fetch_cli
 from llmops_models.publish import cli as publish_cli
@@ -46,12 +48,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     fetch_cli.add_arguments(commands)
     publish_cli.add_arguments(commands)
+    run_check.add_arguments(commands)
     return parser.parse_args(arguments)
 
 
 def run(options: argparse.Namespace) -> int:
     """Hands over to the command."""
-    return publish_cli.run(options) if options.command == "publish" else fetch_cli.run(options)
+    commands = {"fetch": fetch_cli.run, "publish": publish_cli.run, "run": run_check.run}
+    return commands[options.command](options)
 
 
 def end(sentence: str, code: int) -> int:

@@ -18,6 +18,8 @@ from llmops_training.files import read_json
 log = logging.getLogger(__name__)
 
 WEIGHTS = ("*.safetensors", "adapter_model.bin", "pytorch_model*.bin")
+# The trainer's own mark of a checkpoint that it is writing because it was told to stop.
+UNFINISHED = "checkpoint-is-incomplete.txt"
 BROKEN_PREFIX = "broken-"
 
 
@@ -44,6 +46,8 @@ def list_checkpoints(output: Path) -> list[Path]:
 
 def find_fault(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, or None."""
+    if (checkpoint / UNFINISHED).exists():
+        return "it was not finished"
     state = read_json(checkpoint / "trainer_state.json")
     if not isinstance(state, dict) or "global_step" not in state:
         return "trainer_state.json is missing or cut short"

@@ -24,9 +24,13 @@ def final_metrics(run: TrainingRun) -> dict[str, float]:
 
 
 def is_complete(run: TrainingRun) -> bool:
-    """Whether nothing is left to do."""
+    """Whether nothing is left to do; another gate leaves the measuring to do."""
     marker = read_json(run.output / COMPLETE)
-    return isinstance(marker, dict) and marker.get("runId") == run.run_id
+    return (
+        isinstance(marker, dict)
+        and marker.get("runId") == run.run_id
+        and marker.get("gate", "") == run.gate_digest
+    )
 
 
 def is_trained(run: TrainingRun) -> bool:
@@ -51,4 +55,5 @@ def marker(run: TrainingRun) -> dict[str, Any]:
         "modelPath": str(run.model_path),
         "finishedAt": datetime.now(UTC).isoformat(timespec="seconds"),
         "metrics": final_metrics(run),
+        "gate": run.gate_digest,
     }

@@ -16,33 +16,10 @@ from llmops_training.run import TrainingRun
 
 log = logging.getLogger(__name__)
 
-# Keys of the training file that say how the model and its tokenizer are loaded.
-LOADING_KEYS = (
-    "add_special_tokens",
-    "add_tokens",
-    "cache_dir",
-    "default_system",
-    "enable_thinking",
-    "finetuning_type",
-    "model_name_or_path",
-    "model_revision",
-    "new_special_tokens_config",
-    "resize_vocab",
-    "rope_scaling",
-    "template",
-    "trust_remote_code",
-    "use_fast_tokenizer",
-)
-
 
 def merge_config(run: TrainingRun, target: Path) -> dict[str, Any]:
     """The LLaMA-Factory export file of a run."""
-    adapters = [str(run.output)]
-    earlier = run.config.get("adapter_name_or_path")
-    if earlier and run.config.get("create_new_adapter"):
-        adapters.insert(0, str(earlier))
-    return {key: run.config[key] for key in LOADING_KEYS if key in run.config} | {
-        "adapter_name_or_path": ",".join(adapters),
+    return run.adapter_config() | {
         "export_dir": str(target),
         "export_device": "cpu",
         "export_size": 5,

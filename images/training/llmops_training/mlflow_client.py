@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LONGEST_VALUE = 6000
+# Of a registered model: the version that the stack published last.
+ALIAS = "published"
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
 REJECTIONS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED")
@@ -39,11 +41,12 @@ class Version:
 
 @dataclass(frozen=True)
 class Point:
-    """One value of a metric."""
+    """One value of a metric; `time` in milliseconds, 0 for now."""
 
     name: str
     value: float
     step: int
+    time: int = 0
 
 
 class MlflowRun:
@@ -74,11 +77,17 @@ class MlflowRun:
 
     def describe(self, config: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Sets parameters and tags."""
-        from mlflow.entities import Param, RunTag
+        from mlflow.entities import Param
 
         params = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in sorted(config.items())]
         for start in range(0, len(params), PARAMS_PER_CALL):
             self._client.log_batch(self.id, params=params[start : start + PARAMS_PER_CALL])
+        self.set_tags(tags)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Sets tags, also over others of the same names."""
+        from mlflow.entities import RunTag
+
         self._client.log_batch(self.id, tags=[RunTag(key, tag) for key, tag in tags.items()])
 
     def log_points(self, points: Sequence[Point]) -> None:
@@ -86,7 +95,9 @@ class MlflowRun:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        metrics = [Metric(point.name, point.value, now, point.step) for point in points]
+        metrics = [
+            Metric(point.name, point.value, point.time or now, point.step) for point in points
+        ]
         for start in range(0, len(metrics), METRICS_PER_CALL):
             self._client.log_batch(self.id, metrics=metrics[start : start + METRICS_PER_CALL])
 
@@ -100,20 +111,24 @@ class MlflowRun:
 
 
 def register(uri: str, version: Version) -> str:
-    """The number of the version with this source, which is created where there is none."""
+    """The number of the version with this source, which is created where there is none.
+
+    The alias `published` of the model is moved to it.
+    """
     client = connect(uri)
     create_registered_model(client, version.name)
-    known = find_version(client, version.name, version.source)
-    if known is not None:
-        return known
-    created = client.create_model_version(
-        version.name,
-        version.source,
-        run_id=version.mlflow_run or None,
-        tags=dict(version.tags),
-        await_creation_for=0,
-    )
-    return str(created.version)
+    number = find_version(client, version.name, version.source)
+    if number is None:
+        created = client.create_model_version(
+            version.name,
+            version.source,
+            run_id=version.mlflow_run or None,
+            tags=dict(version.tags),
+            await_creation_for=0,
+        )
+        number = str(created.version)
+    client.set_registered_model_alias(version.name, ALIAS, number)
+    return number
 
 
 def create_registered_model(client: MlflowClient, name: str) -> None:

@@ -28,7 +28,16 @@ PYTHON = "/opt/models/bin/python"
 PYTHON_VARIABLE = "LLMOPS_MODELS_PYTHON"
 RECORD = ".published.json"
 # What a run's folder holds beside its model, where no merged model has a folder of its own.
-NOT_THE_MODEL = ("checkpoint-*", "broken-*", "merged", STATE_FILE)
+NOT_THE_MODEL = (
+    "checkpoint-*",
+    "broken-*",
+    "merged",
+    "gate.json",
+    "answers*.json",
+    "wandb",
+    "system_metrics.jsonl",
+    STATE_FILE,
+)
 # MLflow's limit for the value of a tag in its registry.
 LONGEST_TAG = 100_000
 LONGEST_PAUSE = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,26 @@ from typing import Any
 import yaml
 
 ADAPTER_TYPES = ("lora", "oft")
+
+# Keys of the training file that say how the model and its tokenizer are loaded.
+LOADING_KEYS = (
+    "add_special_tokens",
+    "add_tokens",
+    "cache_dir",
+    "default_system",
+    "enable_thinking",
+    "finetuning_type",
+    "model_name_or_path",
+    "model_revision",
+    "new_special_tokens_config",
+    "resize_vocab",
+    "rope_scaling",
+    "template",
+    "trust_remote_code",
+    "use_fast_tokenizer",
+)
+# Those among them that a model on its own, merged or fully trained, has behind it.
+NOT_FOR_THE_RESULT = ("finetuning_type", "model_name_or_path", "model_revision")
 
 
 class UsageError(Exception):
@@ -47,6 +68,8 @@ class TrainingRun:
     tags: Mapping[str, str]
     tracking: Tracking | None
     publishing: Publishing | None = None
+    # Of the gate's file; empty where there is no gate.
+    gate_digest: str = ""
 
     @property
     def trains_adapter(self) -> bool:
@@ -57,6 +80,29 @@ class TrainingRun:
     def model_path(self) -> Path:
         """The folder that holds the result."""
         return self.output / "merged" if self.merge and self.trains_adapter else self.output
+
+    def adapter_config(self) -> dict[str, Any]:
+        """How LLaMA-Factory loads the base model with the trained adapter."""
+        adapters = [str(self.output)]
+        earlier = self.config.get("adapter_name_or_path")
+        if earlier and self.config.get("create_new_adapter"):
+            adapters.insert(0, str(earlier))
+        loading = {key: self.config[key] for key in LOADING_KEYS if key in self.config}
+        return loading | {"adapter_name_or_path": ",".join(adapters)}
+
+    def inference_config(self) -> dict[str, Any]:
+        """How LLaMA-Factory loads the result."""
+        if self.trains_adapter and not self.merge:
+            return self.adapter_config() | {"infer_backend": "huggingface"}
+        loading = {
+            key: self.config[key]
+            for key in LOADING_KEYS
+            if key in self.config and key not in NOT_FOR_THE_RESULT
+        }
+        return loading | {
+            "model_name_or_path": str(self.model_path),
+            "infer_backend": "huggingface",
+        }
 
 
 def load_run(config_file: Path, env: Mapping[str, str]) -> TrainingRun:
@@ -76,6 +122,9 @@ def load_run(config_file: Path, env: Mapping[str, str]) -> TrainingRun:
         "llmops.model": env.get("MODEL_NAME"),
         "llmops.code_version": env.get("LLMOPS_CODE_VERSION"),
         "llmops.image": env.get("LLMOPS_IMAGE"),
+        "llmops.run_label": env.get("LLMOPS_RUN_LABEL"),
+        "llmops.training_file": env.get("LLMOPS_TRAINING_FILE"),
+        "llmops.data_fingerprint": env.get("LLMOPS_DATA_FINGERPRINT"),
     }
     return TrainingRun(
         run_id=run_id,
@@ -87,7 +136,18 @@ def load_run(config_file: Path, env: Mapping[str, str]) -> TrainingRun:
         tags={"llmops.run_id": run_id} | {key: tag for key, tag in optional_tags.items() if tag},
         tracking=Tracking(uri, env.get("MLFLOW_EXPERIMENT_NAME") or "Default") if uri else None,
         publishing=load_publishing(env),
+        gate_digest=digest_of(env.get("LLMOPS_GATE", "")),
     )
+
+
+def digest_of(file: str) -> str:
+    """The sha256 of a file; empty where none is named."""
+    if not file:
+        return ""
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error}") from error
 
 
 def load_publishing(env: Mapping[str, str]) -> Publishing | None:

@@ -20,10 +20,12 @@ from llmops_training.files import read_json, write_json
 from llmops_training.mlflow_client import MlflowRun, Point
 from llmops_training.process import Stopped
 from llmops_training.run import Tracking, TrainingRun
+from llmops_training.system_metrics import FILE as SYSTEM_FILE
 
 log = logging.getLogger(__name__)
 
 STATE_FILE = "mlflow_run.json"
+GATE_RECORD = "gate.json"
 BATCH = 500
 # trainer_log.jsonl's name for a value -> MLflow's.
 METRICS = {
@@ -43,6 +45,8 @@ ARTIFACTS = {
         "trainer_state.json",
         "training_*.png",
         "merge_config.yaml",
+        GATE_RECORD,
+        "answers.json",
     ),
     "adapter": ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"),
 }
@@ -55,6 +59,7 @@ class State:
     mlflow_run: str = ""
     described: bool = False
     lines: int = 0
+    samples: int = 0
     artifacts: list[str] = field(default_factory=list)
 
     @staticmethod
@@ -67,6 +72,7 @@ class State:
             str(kept.get("runId", "")),
             bool(kept.get("described", False)),
             int(kept.get("reportedLines", 0)),
+            int(kept.get("reportedSamples", 0)),
             list(kept.get("artifacts", [])),
         )
 
@@ -76,6 +82,7 @@ class State:
             "runId": self.mlflow_run,
             "described": self.described,
             "reportedLines": self.lines,
+            "reportedSamples": self.samples,
             "artifacts": self.artifacts,
         }
         write_json(path, content)
@@ -165,15 +172,41 @@ class Reporter:
             client.describe(self._run.config, self._run.tags)
             self._state.described = True
             self._save()
-        while points := self._next_points():
-            client.log_points([point for line in points for point in line])
-            self._state.lines += len(points)
+        while lines := self._next_lines("trainer_log.jsonl", self._state.lines):
+            client.log_points([point for line in lines for point in read_points(line)])
+            self._state.lines += len(lines)
+            self._save()
+        while samples := self._next_lines(SYSTEM_FILE, self._state.samples):
+            numbered = enumerate(samples, self._state.samples)
+            client.log_points(
+                [point for step, line in numbered for point in read_sample(line, step)]
+            )
+            self._state.samples += len(samples)
             self._save()
         if ending is None:
             return
+        self._report_gate(client)
         if ending == "FINISHED":
             self._upload(client)
         client.end(ending)
+
+    def _report_gate(self, client: MlflowRun) -> None:
+        """The gate's metrics and whether they are good enough."""
+        found = read_json(self._run.output / GATE_RECORD)
+        if not isinstance(found, dict):
+            return
+        step = self._last_step()
+        client.log_points(
+            [Point(f"gate/{name}", float(value), step) for name, value in found["metrics"].items()]
+        )
+        client.set_tags({"llmops.gate": "passed" if found["passed"] else "failed"})
+
+    def _last_step(self) -> int:
+        try:
+            lines = (self._run.output / "trainer_log.jsonl").read_text().splitlines()
+        except FileNotFoundError:
+            return 0
+        return max((point.step for line in lines for point in read_points(line)), default=0)
 
     def _connect(self) -> MlflowRun:
         if self._client is None:
@@ -187,14 +220,13 @@ class Reporter:
             log.info("reporting to MLflow run %s", client.id)
         return self._client
 
-    def _next_points(self) -> list[list[Point]]:
-        """The points of each whole line of the trainer's log that is not reported yet."""
+    def _next_lines(self, name: str, reported: int) -> list[str]:
+        """The whole lines of a log that are not reported yet."""
         try:
-            text = (self._run.output / "trainer_log.jsonl").read_text()
+            text = (self._run.output / name).read_text()
         except FileNotFoundError:
             return []
-        whole = text[: text.rfind("\n") + 1].splitlines()
-        return [read_points(line) for line in whole[self._state.lines :][:BATCH]]
+        return text[: text.rfind("\n") + 1].splitlines()[reported:][:BATCH]
 
     def _upload(self, client: MlflowRun) -> None:
         for folder, patterns in ARTIFACTS.items():
@@ -226,6 +258,19 @@ def read_points(line: str) -> list[Point]:
         for key, name in METRICS.items()
         if isinstance(record.get(key), int | float)
     ]
+
+
+def read_sample(line: str, step: int) -> list[Point]:
+    """The metrics in one sample of what the pod uses; a spoilt line holds none."""
+    try:
+        record = json.loads(line)
+        when = int(record["time"])
+        return [
+            Point(f"system/{name}", float(value), step, when)
+            for name, value in record["values"].items()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def first_line(error: Exception) -> str:

@@ -23,6 +23,7 @@ from tracking_server import TrackingServer
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 TRAINER = Path(__file__).with_name("fake_trainer.py")
+PACKAGES = Path(__file__).with_name("fake_packages")
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Container:
         return {
             "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
             "HOME": str(self.root),
-            "PYTHONPATH": str(PACKAGE_ROOT),
+            "PYTHONPATH": f"{PACKAGE_ROOT}:{PACKAGES}",
             "RUN_ID": "run-1",
             "RUN_NAME": "lamp",
             "LLMOPS_MERGE": "true",

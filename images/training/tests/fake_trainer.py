@@ -1,7 +1,7 @@
 """Plays the part of `llamafactory-cli`: `train FILE` and `export FILE` (see conftest.py).
 
 Environment: CALLS (file to note each start in), STEP_SECONDS, HOLD_AT_STEP (wait there for ever),
-FAIL_AT_STEP, EXPORT_FAILS.
+FAIL_AT_STEP (with LAST_WORDS), KILLED_AT_STEP, EXPORT_FAILS, EVAL_LOSS (with `do_eval`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import signal
 import struct
 import sys
 import threading
@@ -58,8 +59,16 @@ def train(config: dict[str, Any]) -> None:
         sys.exit("Output directory already exists and is not empty.")
     for step in range(first + 1, int(config["max_steps"]) + 1):
         if step == int(os.environ.get("FAIL_AT_STEP", "0")):
-            sys.exit("out of memory")
-        record = {"current_steps": step, "loss": 1 / step, "lr": 0.1, "epoch": step / 6}
+            sys.exit(os.environ.get("LAST_WORDS", "failed"))
+        if step == int(os.environ.get("KILLED_AT_STEP", "0")):
+            os.kill(os.getpid(), signal.SIGKILL)
+        record: dict[str, Any] = {
+            "current_steps": step,
+            "loss": 1 / step,
+            "lr": 0.1,
+            "epoch": step / 6,
+        }
+        record |= {"total_steps": int(config["max_steps"]), "remaining_time": "0:00:01"}
         with (output / "trainer_log.jsonl").open("a") as log:
             log.write(json.dumps(record) + "\n")
         if step % int(config["save_steps"]) == 0:
@@ -69,7 +78,10 @@ def train(config: dict[str, Any]) -> None:
         time.sleep(float(os.environ.get("STEP_SECONDS", "0")))
     write_safetensors(output / "adapter_model.safetensors")
     (output / "adapter_config.json").write_text("{}")
-    (output / "all_results.json").write_text(json.dumps({"train_loss": 0.5, "epoch": 1.0}))
+    results = {"train_loss": 0.5, "epoch": 1.0}
+    if config.get("do_eval"):
+        results["eval_loss"] = float(os.environ["EVAL_LOSS"])
+    (output / "all_results.json").write_text(json.dumps(results))
 
 
 def export(config: dict[str, Any]) -> None:

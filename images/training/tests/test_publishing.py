@@ -109,6 +109,15 @@ def test_again_uploads_nothing_and_registers_nothing(
     assert "is version 1 of lumen7" in log
 
 
+def test_alias_is_moved_to_the_version_that_is_published(
+    publishing: Container, tracker: TrackingServer
+) -> None:
+    publishing.run()
+    tracker.aliases["lumen7@published"] = "9"
+    publishing.run()
+    assert tracker.aliases == {"lumen7@published": "1"}
+
+
 @pytest.mark.parametrize(("status", "exit_code"), [(403, 78), (503, 75)])
 def test_failed_upload_leaves_the_run_complete(
     publishing: Container,

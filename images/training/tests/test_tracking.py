@@ -21,7 +21,12 @@ def tracked(container: Container, tracker: TrackingServer) -> Container:
 def test_run_holds_parameters_metrics_tags_and_artifacts(
     tracked: Container, tracker: TrackingServer
 ) -> None:
-    tracked.env |= {"MODEL_NAME": "lamp", "LLMOPS_CODE_VERSION": "abc123"}
+    tracked.env |= {
+        "MODEL_NAME": "lamp",
+        "LLMOPS_CODE_VERSION": "abc123",
+        "LLMOPS_TRAINING_FILE": "examples/lamp.yaml",
+        "LLMOPS_DATA_FINGERPRINT": "0123456789",
+    }
     code, log = tracked.run()
     assert code == 0, log
     (run,) = tracker.runs
@@ -29,6 +34,8 @@ def test_run_holds_parameters_metrics_tags_and_artifacts(
     assert run.params["max_steps"] == "6"
     assert run.tags["llmops.run_id"] == "run-1"
     assert run.tags["llmops.code_version"] == "abc123"
+    assert run.tags["llmops.training_file"] == "examples/lamp.yaml"
+    assert run.tags["llmops.data_fingerprint"] == "0123456789"
     assert run.steps("loss") == ALL_STEPS
     assert run.steps("learning_rate") == ALL_STEPS
     assert "adapter/adapter_model.safetensors" in run.artifacts

@@ -37,9 +37,10 @@ def test_no_merge_where_none_is_wanted(container: Container, finetuning: str, me
 
 
 def test_failed_training_keeps_its_exit_code_and_a_retry_resumes(container: Container) -> None:
-    container.env["FAIL_AT_STEP"] = "5"
+    container.env |= {"FAIL_AT_STEP": "5", "LAST_WORDS": "RuntimeError: shapes do not match"}
     code, log = container.run()
     assert code == 1
+    assert "RuntimeError: shapes do not match" in log
     assert "exit code 1" in log.splitlines()[-1]
     assert not (container.output / ".complete").exists()
     container.env.clear()
@@ -85,8 +86,13 @@ def lose_weights(checkpoint: Path) -> None:
     (checkpoint / "adapter_model.safetensors").unlink()
 
 
+def leave_unfinished(checkpoint: Path) -> None:
+    (checkpoint / "checkpoint-is-incomplete.txt").write_text("in progress")
+
+
 @pytest.mark.parametrize(
-    "damage", [cut_weights, cut_optimizer, lose_state, empty_state, lose_weights]
+    "damage",
+    [cut_weights, cut_optimizer, lose_state, empty_state, lose_weights, leave_unfinished],
 )
 def test_broken_last_checkpoint_is_set_aside(container: Container, damage: object) -> None:
     container.env["FAIL_AT_STEP"] = "5"
@@ -131,3 +137,47 @@ def test_wrong_file_is_named(container: Container, content: str | None, complain
     code, log = container.run(file=file)
     assert code == 2
     assert complaint in log.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory.", 1, "out of GPU memory: lower per_device"),
+        ("DefaultCPUAllocator: can't allocate memory", 137, "raise training.resources.memory"),
+        ("OSError: [Errno 28] No space left on device", 74, "out of disk"),
+        (
+            "It is possible that dataloader's workers are out of shared memory: "
+            "insufficient shared memory (shm)",
+            1,
+            "raise training.resources.shm",
+        ),
+    ],
+)
+def test_end_says_what_ran_out(container: Container, words: str, code: int, said: str) -> None:
+    message = container.root / "termination-log"
+    message.touch()
+    container.env |= {
+        "FAIL_AT_STEP": "3",
+        "LAST_WORDS": words,
+        "LLMOPS_TERMINATION_LOG": str(message),
+    }
+    got, log = container.run()
+    assert got == code
+    assert said in message.read_text()
+    assert message.read_text() in log.splitlines()[-1]
+
+
+def test_killed_trainer_was_out_of_memory(container: Container) -> None:
+    container.env["KILLED_AT_STEP"] = "3"
+    code, log = container.run()
+    assert code == 137
+    assert "out of memory: raise training.resources.memory" in log.splitlines()[-1]
+
+
+def test_log_says_how_far_the_training_is(container: Container) -> None:
+    container.env |= {"STEP_SECONDS": "0.1", "LLMOPS_PROGRESS_SECONDS": "0.05"}
+    code, log = container.run()
+    assert code == 0, log
+    lines = [line for line in log.splitlines() if line.startswith("llmops: step ")]
+    assert len(lines) > 1
+    assert lines[-1] == "llmops: step 6 of 6, loss 0.1667, 0:00:01 left"

@@ -37,6 +37,7 @@ class TrackingServer:
         self.runs: list[Run] = []
         self.models: list[str] = []
         self.versions: list[dict[str, Any]] = []
+        self.aliases: dict[str, str] = {}
         self.requests = 0
         self.fault: str | None = None
         self._experiments: dict[str, str] = {}
@@ -164,6 +165,13 @@ class TrackingServer:
         number = sum(each["name"] == data["name"] for each in self.versions) + 1
         self.versions.append(data | {"version": str(number)})
         return 200, {"model_version": self.versions[-1]}
+
+    def registered_models_get(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return 200, {"registered_model": {"name": data["name"]}}
+
+    def registered_models_alias(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        self.aliases[f"{data['name']}@{data['alias']}"] = data["version"]
+        return 200, {}
 
     def describe(self, run: Run) -> dict[str, Any]:
         info = {

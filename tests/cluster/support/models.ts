@@ -7,6 +7,7 @@ import { kubectl, run } from "./platform";
 export interface Outputs {
   readonly endpoints: {
     readonly mlflow: { readonly nodePort: number };
+    readonly frontDoor?: { readonly nodePort: number };
     readonly models: Readonly<
       Record<string, { readonly nodePort: number; readonly model: string }>
     >;
@@ -71,4 +72,21 @@ export async function answer(served: ServedModel, question: string): Promise<str
   if (!response.ok) throw new Error(`${served.name}: ${response.status} ${text}`);
   const body = JSON.parse(text) as { choices: { message: { content: string } }[] };
   return body.choices[0]?.message.content ?? "";
+}
+
+/** Asks MLflow's REST API, by POST with a body and by GET without. @throws with its words where it refuses. */
+export async function mlflow<T>(
+  { nodeAddress, outputs }: Omit<ServedModel, "name">,
+  path: string,
+  body?: object,
+): Promise<T> {
+  const url = `http://${nodeAddress}:${outputs.endpoints.mlflow.nodePort}/api/2.0/mlflow/${path}`;
+  const response = await fetch(url, {
+    method: body === undefined ? "GET" : "POST",
+    headers: { "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${text}`);
+  return JSON.parse(text) as T;
 }

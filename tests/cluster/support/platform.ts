@@ -133,3 +133,16 @@ export function editStackFile(change: (config: Record<string, unknown>) => void)
   change(file.config);
   writeFileSync(STACK_FILE, stringify(file));
 }
+
+/** Sets a secret of the running stack. It goes through a file, so that no process list shows it. */
+export async function setSecret(key: string, value: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "llmops-secret-"));
+  const file = join(folder, "secret");
+  writeFileSync(file, value, { mode: 0o600 });
+  try {
+    const words = 'exec pulumi config set --secret "$1" --stack local --config-file "$2" < "$3"';
+    await run(ROOT, "bash", "-c", words, "bash", key, STACK_FILE, file);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { debianEnvironment } from "../../../local/cluster/environment.ts";
 import type { Certificate } from "./certificate";
 import { ServerProcess } from "./server";
@@ -14,7 +14,7 @@ export interface Login {
 
 /** What nginx serves as Artifactory would. */
 export interface ArtifactoryOptions extends ServerOptions {
-  /** Folder of the repositories: ranges, ETags, SHA-256 headers, and folder information. */
+  /** Folder of the repositories: ranges, ETags, SHA-256 headers, folder information, uploads. */
   readonly files: string;
   readonly login: Login;
   /** With it the server speaks TLS. */
@@ -26,6 +26,8 @@ export interface Artifactory {
   readonly url: string;
   /** Requests for files so far: method, path and status of each. */
   downloads(): readonly string[];
+  /** Uploads so far, in the same form. */
+  uploads(): readonly string[];
   stop(): Promise<void>;
 }
 
@@ -35,9 +37,9 @@ export async function startArtifactory(options: ArtifactoryOptions): Promise<Art
   const root = process.env["LLMOPS_SERVERS_ROOT"];
   if (root === undefined) throw new Error("LLMOPS_SERVERS_ROOT is not set: run make test-images");
   const config = join(folder, "nginx.conf");
-  writeFolderInformation(options.files, join(folder, "information"));
   writeFileSync(join(folder, "passwords"), passwordLine(options.login), { mode: 0o600 });
-  writeFileSync(config, configuration(options));
+  writeFileSync(join(folder, "artifactory.pm"), INFORMATION);
+  writeFileSync(config, configuration(options, root));
   const nginx = join(root, "usr", "sbin", "nginx");
   const server = await ServerProcess.start(
     options,
@@ -45,10 +47,12 @@ export async function startArtifactory(options: ArtifactoryOptions): Promise<Art
     debianEnvironment(root),
   );
   const access = join(folder, "access.log");
+  const requests = (pattern: RegExp): readonly string[] =>
+    existsSync(access) ? (readFileSync(access, "utf8").match(pattern) ?? []) : [];
   return {
     url: `${certificate === undefined ? "http" : "https"}://${place.address}:${port}`,
-    downloads: () =>
-      existsSync(access) ? (readFileSync(access, "utf8").match(/^GET (?!\/api\/).*$/gm) ?? []) : [],
+    downloads: () => requests(/^GET (?!\/api\/).*$/gm),
+    uploads: () => requests(/^PUT .*$/gm),
     stop: () => server.stop(),
   };
 }
@@ -58,34 +62,42 @@ function passwordLine({ user, password }: Login): string {
   return `${user}:{SHA}${digest}\n`;
 }
 
-function filesBelow(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)));
+/** What Artifactory tells of its files: a file's SHA-256, and what is directly in a folder. */
+const INFORMATION = `package Artifactory;
+use Digest::SHA;
+use JSON::PP;
+use nginx;
+
+my %known;
+
+sub sha256 {
+  my $file = shift->filename;
+  return "" unless -f $file;
+  my $version = join ":", (stat _)[1, 7, 9];
+  my $found = $known{$file};
+  return $found->[1] if $found && $found->[0] eq $version;
+  my $digest = Digest::SHA->new(256)->addfile($file, "b")->hexdigest;
+  $known{$file} = [$version, $digest];
+  return $digest;
 }
 
-/** Answers of Artifactory's storage API, a file for each folder: what is directly in it. */
-function writeFolderInformation(files: string, target: string): void {
-  const folders = readdirSync(files, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => join(entry.parentPath, entry.name));
-  for (const folder of folders) {
-    const children = readdirSync(folder, { withFileTypes: true }).map((entry) => ({
-      uri: `/${entry.name}`,
-      folder: entry.isDirectory(),
-    }));
-    const file = join(target, "api", "storage", `${relative(files, folder)}.json`);
-    mkdirSync(join(file, ".."), { recursive: true });
-    writeFileSync(file, JSON.stringify({ children }));
-  }
+sub folder {
+  my $r = shift;
+  (my $path = $r->filename) =~ s{/api/storage(?=/)}{};
+  opendir(my $handle, $path) or return HTTP_NOT_FOUND;
+  my @children = map { { uri => "/$_", folder => -d "$path/$_" ? JSON::PP::true : JSON::PP::false } }
+    sort grep { !/^\\.\\.?$/ } readdir $handle;
+  $r->send_http_header("application/json");
+  $r->print(JSON::PP->new->canonical->encode({ children => \\@children }));
+  return OK;
 }
 
-/** One process, so that killing it leaves none. */
-function configuration({ place, port, files, folder, certificate }: ArtifactoryOptions): string {
-  const digests = filesBelow(files).map((file) => {
-    const digest = createHash("sha256").update(readFileSync(join(files, file)));
-    return `"/${file}" ${digest.digest("hex")};`;
-  });
+1;
+`;
+
+/** One process, so that killing it leaves none, and all that it knows of files is in one place. */
+function configuration(options: ArtifactoryOptions, root: string): string {
+  const { place, port, files, folder, certificate } = options;
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
     (name) => `${name}_temp_path ${folder}/${name};`,
   );
@@ -95,6 +107,7 @@ function configuration({ place, port, files, folder, certificate }: ArtifactoryO
       : [`ssl_certificate ${certificate.file};`, `ssl_certificate_key ${certificate.key};`];
   return `daemon off;
 master_process off;
+load_module ${root}/usr/lib/nginx/modules/ngx_http_perl_module.so;
 pid ${folder}/nginx.pid;
 events {}
 http {
@@ -102,23 +115,24 @@ http {
   log_format short '$request_method $uri $status';
   access_log ${folder}/access.log short;
   default_type application/octet-stream;
-  map_hash_bucket_size 512;
-  map $uri $sha256 {
-    ${digests.join("\n    ")}
-  }
+  perl_modules ${root}/usr/lib/x86_64-linux-gnu/perl5/5.36;
+  perl_modules ${folder};
+  perl_require artifactory.pm;
+  perl_set $sha256 Artifactory::sha256;
   server {
     listen ${place.address}:${port}${certificate === undefined ? "" : " ssl"};
     ${tls.join("\n    ")}
     auth_basic Artifactory;
     auth_basic_user_file ${folder}/passwords;
+    root ${files};
     location / {
-      root ${files};
       add_header X-Checksum-Sha256 $sha256;
+      dav_methods PUT;
+      create_full_put_path on;
+      client_max_body_size 0;
     }
     location /api/storage/ {
-      root ${folder}/information;
-      default_type application/json;
-      try_files $uri.json =404;
+      perl Artifactory::folder;
     }
   }
 }

@@ -7,6 +7,8 @@ export interface CloudStorage {
   readonly endpoint: string;
   /** Downloads of objects so far: method and path of each request. */
   downloads(): readonly string[];
+  /** Uploads so far: method and path of each request. */
+  uploads(): readonly string[];
   stop(): Promise<void>;
 }
 
@@ -25,6 +27,7 @@ export async function startCloudStorage(
   return {
     endpoint: `http://${authority}`,
     downloads: () => server.log().match(/GET \/download\/\S+/g) ?? [],
+    uploads: () => server.log().match(/(?:POST|PUT) \/upload\/\S+/g) ?? [],
     stop: () => server.stop(),
   };
 }

@@ -53,10 +53,48 @@ export function folderDigests(folder: string): Readonly<Record<string, string>> 
   );
 }
 
-/** How a download ended. */
+/** How a command of the downloader ended. */
 export interface Ended {
   readonly code: number | null;
   readonly log: string;
+}
+
+type Numbers = Readonly<Record<string, number>>;
+
+/** Runs `llmops_models` as a pod does. `tuning` are numbers of the downloader. */
+export function runModels(options: {
+  readonly home: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly tuning?: Numbers;
+  /** Told of what it logs, as it comes. */
+  readonly onLog?: (text: string) => void;
+}): Promise<Ended> {
+  const child = spawn("python", ["-m", "llmops_models", ...options.args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {
+      PATH: process.env["PATH"],
+      PYTHONPATH: join(ROOT, "images", "models"),
+      PYTHONDONTWRITEBYTECODE: "1",
+      HOME: options.home,
+      NO_GCE_CHECK: "true",
+      LLMOPS_FETCH_TUNING: JSON.stringify({ backoff_seconds: 0.02, ...options.tuning }),
+      ...options.env,
+    },
+  });
+  const parts: Buffer[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (part: Buffer) => {
+      parts.push(part);
+      options.onLog?.(part.toString());
+    });
+  }
+  return new Promise((done, fail) => {
+    child.on("error", fail);
+    child.on("close", (code) => {
+      done({ code, log: Buffer.concat(parts).toString() });
+    });
+  });
 }
 
 /** A volume that `fetch` brings a model to, in an empty folder. */
@@ -74,34 +112,13 @@ export class Volume {
     return existsSync(this.model);
   }
 
-  /** Runs `fetch` as the init container does. `tuning` are numbers of the downloader. */
+  /** Runs `fetch` as the init container does. */
   public fetch(
     source: readonly string[],
     env: Readonly<Record<string, string>> = {},
-    tuning: Readonly<Record<string, number>> = {},
+    tuning: Numbers = {},
   ): Promise<Ended> {
-    const args = ["-m", "llmops_models", "fetch", ...source, "--to", this.model];
-    const child = spawn("python", args, {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: {
-        PATH: process.env["PATH"],
-        PYTHONPATH: join(ROOT, "images", "models"),
-        PYTHONDONTWRITEBYTECODE: "1",
-        HOME: this.#folder,
-        NO_GCE_CHECK: "true",
-        LLMOPS_FETCH_TUNING: JSON.stringify({ backoff_seconds: 0.02, ...tuning }),
-        ...env,
-      },
-    });
-    const parts: Buffer[] = [];
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on("data", (part: Buffer) => parts.push(part));
-    }
-    return new Promise((done, fail) => {
-      child.on("error", fail);
-      child.on("close", (code) => {
-        done({ code, log: Buffer.concat(parts).toString() });
-      });
-    });
+    const args = ["fetch", ...source, "--to", this.model];
+    return runModels({ home: this.#folder, args, env, tuning });
   }
 }

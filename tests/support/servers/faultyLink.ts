@@ -1,7 +1,7 @@
 import { freePort } from "../ports";
 import { loopback, ServerProcess } from "./server";
 
-/** What happens to the bytes that a server sends: a toxic of toxiproxy, with its attributes. */
+/** What happens to the bytes on their way: a toxic of toxiproxy, with its attributes. */
 export type Toxic =
   /** Each connection ends after so many bytes. */
   | { readonly type: "limit_data"; readonly attributes: { readonly bytes: number } }
@@ -16,8 +16,8 @@ export type Toxic =
 export interface FaultyLink {
   /** Port on which the server is reached through it. */
   readonly port: number;
-  /** Makes every connection from now on faulty. */
-  spoil(toxic: Toxic): Promise<void>;
+  /** Makes every connection from now on faulty: what the server sends, or (`upstream`) what it is sent. */
+  spoil(toxic: Toxic, stream?: "downstream" | "upstream"): Promise<void>;
   /** Takes all faults away. */
   heal(): Promise<void>;
 }
@@ -48,8 +48,8 @@ export async function startLinks(folder: string): Promise<Links> {
       await ask("/proxies", { name, listen, upstream: `${address}:${upstream}`, enabled: true });
       return {
         port,
-        spoil: (toxic) =>
-          ask(`/proxies/${name}/toxics`, { ...toxic, stream: "downstream", toxicity: 1 }),
+        spoil: (toxic, stream = "downstream") =>
+          ask(`/proxies/${name}/toxics`, { ...toxic, stream, toxicity: 1 }),
         heal: () => ask("/reset", {}),
       };
     },

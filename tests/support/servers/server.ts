@@ -69,6 +69,18 @@ export class ServerProcess {
     return readFileSync(this.#log, "utf8");
   }
 
+  /** Its process id. */
+  public get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Asks it to end (SIGTERM), and waits for its exit code. */
+  public async terminate(): Promise<number | null> {
+    const end = new Promise<number | null>((done) => this.#child.once("exit", done));
+    this.#child.kill("SIGTERM");
+    return end;
+  }
+
   /** Ends it at once, and waits for the end. */
   public async stop(): Promise<void> {
     const child = this.#child;

@@ -23,7 +23,8 @@ from llmops_models.publish.sessions import Sessions
 SMALL = 256 << 10
 RECEIVED = re.compile(r"bytes=0-(\d+)")
 INCOMPLETE = 308
-ENDED = (404, 410)
+# An upload session is over; 400: what came in has not the checksum that was declared.
+ENDED = (400, 404, 410)
 
 
 def credentials(anonymous: bool) -> Credentials:
@@ -121,7 +122,9 @@ class GcsTarget:
                         break
                     if answer.status != INCOMPLETE:
                         session = ""
-                        raise Retry(f"{self.uri}/{path}: the upload session has ended")
+                        raise Retry(
+                            f"{self.uri}/{path}: HTTP {answer.status} has ended the upload session"
+                        )
                     offset = received(answer)
                     if before is not None and offset <= before:
                         raise Retry(f"{self.uri}/{path}: the server keeps none of the bytes")

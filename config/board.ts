@@ -1,0 +1,26 @@
+import { z } from "zod";
+import { cidr, dnsLabel, placement, resources, service } from "./primitives";
+
+/**
+ * LLaMA Board, the web interface of LLaMA-Factory. It asks nobody for a password, and who reaches it
+ * can run training and read the volumes.
+ */
+export const boardSchema = z
+  .strictObject({
+    enabled: z.boolean().default(false),
+    /** Who may reach it besides `kubectl port-forward`. */
+    clients: z
+      .strictObject({
+        /** Namespaces whose pods may, such as that of a proxy which asks for a password. */
+        namespaces: z.array(dnsLabel()).default([]),
+        /** Address ranges outside of the cluster that may. */
+        cidrs: z.array(cidr).default([]),
+      })
+      .prefault({}),
+    resources: resources({ cpu: "2", memory: "16Gi", shm: "2Gi" }),
+    placement,
+    service,
+  })
+  .prefault({});
+
+export type BoardSettings = z.infer<typeof boardSchema>;

@@ -1,0 +1,86 @@
+"""Asks the server of this container for one token of every name that it serves.
+
+usage: python -S -m llmops_inference.smoke [--chat] PORT NAME...
+
+Exit code 0 once each has answered; otherwise 1, with the reason on stderr, where Kubernetes takes
+the text of its event from. The startup probe of a pod runs it every few seconds until it succeeds,
+so only the standard library is imported. The key comes from VLLM_API_KEY or API_KEY.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PROMPT = "Hello"
+TIMEOUT_SECONDS = 25
+EXCERPT = 300
+
+
+class NoAnswer(Exception):
+    """The server did not answer the prompt; the text says why."""
+
+
+def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
+    """Asks every name, and says why at the first that does not answer."""
+    chat = arguments[:1] == ["--chat"]
+    port, *names = arguments[1:] if chat else arguments
+    key = env.get("VLLM_API_KEY") or env.get("API_KEY")
+    try:
+        for name in names:
+            ask(int(port), name, chat=chat, key=key)
+    except NoAnswer as reason:
+        print(f"llmops: {reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def ask(port: int, model: str, *, chat: bool, key: str | None) -> None:
+    """Has a model write one token; raises NoAnswer with the reason where it does not."""
+    path = "/v1/chat/completions" if chat else "/v1/completions"
+    prompt = {"messages": [{"role": "user", "content": PROMPT}]} if chat else {"prompt": PROMPT}
+    body = json.dumps({"model": model, **prompt, "max_tokens": 1, "temperature": 0})
+    headers = {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+        answer = response.read().decode(errors="replace")
+    except ConnectionRefusedError:
+        raise NoAnswer("the server does not listen yet") from None
+    except TimeoutError:
+        raise NoAnswer(f"{model} wrote nothing within {TIMEOUT_SECONDS} seconds") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise NoAnswer(f"{model}: the server hung up ({error!r})") from None
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise NoAnswer(f"{model} answered {response.status}: {excerpt(answer)}")
+    if not has_choice(answer):
+        raise NoAnswer(f"{model} answered without a choice: {excerpt(answer)}")
+
+
+def has_choice(answer: str) -> bool:
+    """Whether an answer holds at least one completion."""
+    try:
+        content: Any = json.loads(answer)
+    except ValueError:
+        return False
+    choices = content.get("choices") if isinstance(content, dict) else None
+    return isinstance(choices, list) and len(choices) > 0
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a text, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= EXCERPT else f"{line[:EXCERPT]}..."
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,1 @@
+"""Stands for LLaMA-Factory where only its chat is used."""

@@ -1,0 +1,74 @@
+import { EXTENSIONS, clusterName } from "./envoyRoutes";
+import type { Json, RoutedModel } from "./envoyRoutes";
+
+const endpoint = (cluster: string, address: string, port: number): Json => ({
+  cluster_name: cluster,
+  endpoints: [
+    {
+      lb_endpoints: [{ endpoint: { address: { socket_address: { address, port_value: port } } } }],
+    },
+  ],
+});
+
+/** Requests and connections at once, more than any queue should hold; beyond it Envoy answers 503. */
+export const MOST_REQUESTS = 10_000;
+
+/** The ready pods of a model: one cluster. */
+export function modelCluster(model: RoutedModel): Json {
+  const name = clusterName(model);
+  return {
+    name,
+    connect_timeout: "2s",
+    lb_policy: "LEAST_REQUEST",
+    cluster_type: {
+      name: "envoy.cluster.dns",
+      typed_config: {
+        "@type": `${EXTENSIONS}.clusters.dns.v3.DnsCluster`,
+        dns_lookup_family: "V4_PREFERRED",
+        dns_refresh_rate: "2s",
+        dns_failure_refresh_rate: { base_interval: "0.5s", max_interval: "2s" },
+      },
+    },
+    load_assignment: endpoint(name, model.host, model.port),
+    circuit_breakers: {
+      thresholds: [
+        {
+          max_connections: MOST_REQUESTS,
+          max_pending_requests: MOST_REQUESTS,
+          max_requests: MOST_REQUESTS,
+          max_retries: MOST_REQUESTS,
+        },
+      ],
+    },
+    // A pod that cannot be connected to is left out for a while, unless none is left.
+    outlier_detection: {
+      split_external_local_origin_errors: true,
+      consecutive_local_origin_failure: 3,
+      enforcing_consecutive_5xx: 0,
+      enforcing_consecutive_gateway_failure: 0,
+      enforcing_success_rate: 0,
+      enforcing_local_origin_success_rate: 0,
+      interval: "1s",
+      base_ejection_time: "5s",
+      max_ejection_percent: 100,
+    },
+    typed_extension_protocol_options: {
+      "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": `${EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions`,
+        // A connection used again may be one that the server is just closing; a new one costs nothing here.
+        common_http_protocol_options: { max_requests_per_connection: 1 },
+        explicit_http_config: { http_protocol_options: {} },
+      },
+    },
+  };
+}
+
+/** Envoy's own admin interface. */
+export function adminCluster(port: number): Json {
+  return {
+    name: "admin",
+    type: "STATIC",
+    connect_timeout: "1s",
+    load_assignment: endpoint("admin", "127.0.0.1", port),
+  };
+}

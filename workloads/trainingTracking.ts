@@ -1,0 +1,37 @@
+import type { TrainingFiles } from "../config/load";
+import type { TrainingSettings } from "../config/training";
+import { fingerprint } from "./fingerprint";
+import { runFolder } from "./trainingRun";
+
+/** Whether the trainer connects to W&B. */
+export function usesWandb({ wandb, wandbMode }: TrainingSettings["tracking"]): boolean {
+  return wandb && wandbMode === "online";
+}
+
+/**
+ * Environment that says where metrics go and what the run is made of. The commit is not in it: each
+ * commit would replace the Job of an unchanged run. `pulumi stack history` has the commit of each update.
+ */
+export function trackingEnv({
+  files,
+  runId: id,
+  trackingUri,
+}: {
+  readonly files: Omit<TrainingFiles, "data"> & Partial<TrainingFiles>;
+  readonly runId: string;
+  readonly trackingUri: string;
+}): Record<string, string> {
+  const { settings, config, data } = files;
+  const { mlflow, systemMetrics, wandb, wandbMode } = settings.tracking;
+  return {
+    LLMOPS_TRAINING_FILE: settings.configFile,
+    ...(data === undefined ? {} : { LLMOPS_DATA_FINGERPRINT: fingerprint(data) }),
+    ...(mlflow
+      ? { MLFLOW_TRACKING_URI: trackingUri, MLFLOW_EXPERIMENT_NAME: settings.experiment }
+      : {}),
+    ...(mlflow && systemMetrics ? { LLMOPS_SYSTEM_METRICS: "true" } : {}),
+    ...(wandb && wandbMode === "offline"
+      ? { WANDB_MODE: "offline", WANDB_DIR: runFolder(config, id) }
+      : {}),
+  };
+}
