@@ -23,7 +23,9 @@ module.exports = {
       "^(config|workloads|components|index)",
       "^local/",
     ),
-    never("nothing-imports-tests", "^(config|workloads|components|index|local)", "^tests/"),
+    never("policies-judge-by-themselves", "^policy/", "^(config|workloads|components|index|local)"),
+    never("nothing-imports-policies", "^(config|workloads|components|index|local)", "^policy/"),
+    never("nothing-imports-tests", "^(config|workloads|components|index|local|policy)", "^tests/"),
     never("bench-only-measures", "^(config|workloads|components|index|local)", "^bench/"),
   ],
   options: {

@@ -1,7 +1,13 @@
 import jsdoc from "eslint-plugin-jsdoc";
 import tseslint from "typescript-eslint";
 
-const program = ["index.ts", "config/**/*.ts", "workloads/**/*.ts", "components/**/*.ts"];
+const program = [
+  "index.ts",
+  "config/**/*.ts",
+  "workloads/**/*.ts",
+  "components/**/*.ts",
+  "policy/**/*.ts",
+];
 
 export default tseslint.config(
   {

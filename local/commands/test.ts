@@ -119,12 +119,20 @@ async function lint({ checkout }: Context): Promise<Counts> {
     [bin("prettier"), "--check", "--log-level=warn", "."],
     [bin("depcruise"), "--config", ".dependency-cruiser.cjs", "--output-type=err", "."],
     [bin("knip")],
+    [await actionlint(checkout)],
   ];
   let passed = 0;
   for (const [command, ...args] of checks) {
     if ((await start({ checkout, command, args })) === 0) passed += 1;
   }
   return { passed, failed: checks.length - passed };
+}
+
+/** The checker of `.github/workflows`, built the first time. */
+async function actionlint(checkout: string): Promise<string> {
+  const { tools, folders } = makeContext(checkout);
+  mkdirSync(folders.logs, { recursive: true });
+  return join((await tools.ensure("actionlint")).bin, "actionlint");
 }
 
 async function jest(

@@ -125,6 +125,44 @@ async function install(
   }
 }
 
+/** Starts a policy pack with the SDK's own runner. It ends when the engine ends the call. */
+function runPolicyPack(
+  call: ServerWritableStream<rpc.RunPluginRequest, rpc.RunPluginResponse>,
+): void {
+  const { request } = call;
+  const folder = request.getInfo()?.getProgramDirectory() ?? request.getPwd();
+  if (request.getKind() !== "analyzer") {
+    throw new Error(`the nodejs stand-in runs policy packs only, no ${request.getKind()} plugins`);
+  }
+  const runner = createRequire(join(folder, "package.json")).resolve(
+    "@pulumi/pulumi/cmd/run-policy-pack",
+  );
+  const env = Object.fromEntries(
+    request.getEnvList().map((entry) => entry.split(/=(.*)/s).slice(0, 2) as [string, string]),
+  );
+  const child = spawn(process.execPath, [runner, ...request.getArgsList(), folder], {
+    cwd: folder,
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  children.add(child);
+  const send = (set: (response: rpc.RunPluginResponse) => void): void => {
+    const response = new pb.RunPluginResponse();
+    set(response);
+    call.write(response);
+  };
+  child.stdout.on("data", (chunk: Buffer) => send((response) => response.setStdout(chunk)));
+  child.stderr.on("data", (chunk: Buffer) => send((response) => response.setStderr(chunk)));
+  child.on("error", (error) => call.destroy(error));
+  child.on("close", (code) => {
+    children.delete(child);
+    if (call.cancelled) return;
+    send((response) => response.setExitcode(code ?? 1));
+    call.end();
+  });
+  call.on("cancelled", () => child.kill("SIGTERM"));
+}
+
 function dependencies(folder: string): rpc.DependencyInfo[] {
   const { dependencies: needed } = packageJson(folder);
   return Object.entries(isObject(needed) ? needed : {}).map(([name, version]) => {
@@ -181,6 +219,13 @@ await servePlugin(engine, (server) => {
         () => call.end(),
         (error: unknown) => call.destroy(error instanceof Error ? error : new Error(String(error))),
       );
+    },
+    runPlugin: (call: ServerWritableStream<rpc.RunPluginRequest, rpc.RunPluginResponse>) => {
+      try {
+        runPolicyPack(call);
+      } catch (error) {
+        call.destroy(error instanceof Error ? error : new Error(String(error)));
+      }
     },
     cancel: unary(() => {
       endChildren();

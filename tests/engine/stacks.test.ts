@@ -9,6 +9,8 @@ import { ControlPlane } from "./support/controlPlane";
 import { until } from "../../local/cluster/poll.ts";
 import { PulumiProject } from "./support/pulumiProject";
 
+const PACK = ["--policy-pack", join(ROOT, "policy")];
+
 const STACKS = ["airgapped", "dev", "local", "prod"] as const;
 
 /** Where the API serves a kind: path prefix and plural. */
@@ -119,7 +121,7 @@ describe.each(STACKS)("stack %s", (stack) => {
     }
   }, 120_000);
 
-  test("a preview creates what the golden file shows, and shows no secret", async () => {
+  test("a preview creates what the golden file shows, shows no secret, and breaks no policy", async () => {
     const project = await programProject(stack);
     try {
       const needed = Object.keys(stackFile(stack).secrets ?? {});
@@ -129,7 +131,8 @@ describe.each(STACKS)("stack %s", (stack) => {
       for (const [key, value] of planted) {
         await project.succeed("config", "set", "--secret", key, value);
       }
-      const { text } = await project.succeed("preview", "--diff");
+      const { text } = await project.succeed("preview", "--diff", ...PACK);
+      expect(text).toMatch(/Policy Packs run:\s+llmops\b/);
       for (const [, value] of planted) expect(text).not.toContain(value);
       const plan = await project.plan();
       expect(new Set(plan.map(({ op }) => op))).toEqual(new Set(["create"]));

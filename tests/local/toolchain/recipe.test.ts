@@ -18,6 +18,7 @@ describe("recipes", () => {
 
   test("every tool of the platform and of its tests has one", () => {
     expect([...readRecipes(goFolder).keys()].sort()).toEqual([
+      "actionlint",
       "coredns",
       "fake-gcs-server",
       "kubernetes",

@@ -1,0 +1,85 @@
+import { createHash } from "node:crypto";
+import type { ProgramRun } from "../support/program";
+import { isSecretEnvelope, kubernetesObjects, stackFile } from "../support/program";
+import { runStack } from "../support/stack";
+
+const SECRETS = {
+  HF_TOKEN: "one-hub-token",
+  ARTIFACTORY_URL: "https://one.test/artifactory",
+  ARTIFACTORY_USERNAME: "one-user",
+  ARTIFACTORY_PASSWORD: "one-password",
+  GCS_KEY: "one-key",
+  WANDB_API_KEY: "one-wandb-key",
+  VLLM_API_KEY: "one-api-key",
+};
+
+interface ApiObject {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly stringData?: unknown;
+  readonly spec?: { readonly template?: object };
+}
+
+/**
+ * The pod templates by workload, as they are once every Secret has a name that changes with its value: the provider
+ * replaces a Secret whose data changes, and gives the new one another name (rule: local/standins/kubernetes/kinds.ts).
+ */
+function templates(run: ProgramRun): Record<string, string> {
+  const objects = kubernetesObjects(run) as unknown as readonly ApiObject[];
+  const renamed = objects
+    .filter(({ kind }) => kind === "Secret")
+    .map(({ metadata: { name }, stringData }) => {
+      expect(isSecretEnvelope(stringData)).toBe(true);
+      const digest = createHash("sha256").update(JSON.stringify(stringData)).digest("hex");
+      return [name, `${name}-${digest}`] as const;
+    });
+  return Object.fromEntries(
+    objects.flatMap(({ kind, metadata, spec }) => {
+      if (spec?.template === undefined) return [];
+      const text = renamed.reduce(
+        (template, [name, now]) => template.replaceAll(`"${name}"`, `"${now}"`),
+        JSON.stringify(spec.template),
+      );
+      return [[`${kind} ${metadata.name.replace(/-[0-9a-f]{10}$/, "")}`, text]];
+    }),
+  );
+}
+
+const templatesOf = async (stack: string, change = {}): Promise<Record<string, string>> =>
+  templates(await runStack({ ...stackFile(stack), secrets: { ...SECRETS, ...change } }));
+
+const [train, lumen7, smollm2, qwen3] = [
+  "Job llama-factory-train",
+  "Deployment llama-factory-inference-lumen7",
+  "Deployment llama-factory-inference-smollm2",
+  "Deployment llama-factory-inference-qwen3",
+];
+
+const none: readonly string[] = [];
+
+describe.each([
+  ["dev", { HF_TOKEN: [train], VLLM_API_KEY: [lumen7] }],
+  ["prod", { VLLM_API_KEY: [lumen7, smollm2] }],
+  [
+    "airgapped",
+    {
+      ARTIFACTORY_URL: [smollm2, train],
+      ARTIFACTORY_USERNAME: [smollm2, train],
+      ARTIFACTORY_PASSWORD: [smollm2, train],
+      GCS_KEY: [qwen3],
+      VLLM_API_KEY: [lumen7, qwen3, smollm2],
+    },
+  ],
+])("in %s", (stack, readers: Readonly<Partial<Record<string, readonly string[]>>>) => {
+  let before: Record<string, string>;
+  beforeAll(async () => {
+    before = await templatesOf(stack);
+  });
+
+  test.each(Object.keys(SECRETS))("another %s rolls exactly the pods that read it", async (key) => {
+    const after = await templatesOf(stack, { [key]: `another-${key}` });
+    expect(Object.keys(after)).toEqual(Object.keys(before));
+    const rolled = Object.keys(after).filter((name) => after[name] !== before[name]);
+    expect(rolled.sort()).toEqual([...(readers[key] ?? none)].sort());
+  });
+});
