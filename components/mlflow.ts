@@ -25,7 +25,7 @@ export interface MlflowClaims {
 export interface MlflowArgs {
   readonly namespace: pulumi.Input<string>;
   /** Settings of MLflow, the namespace's name, which its allowed hosts are made of, and identities. */
-  readonly settings: Pick<Settings, "mlflow" | "namespace" | "gcp">;
+  readonly settings: Pick<Settings, "mlflow" | "namespace" | "gcp" | "training">;
   /** Images by digest; that of Postgres is needed with backend `postgres`. */
   readonly images: {
     readonly mlflow: pulumi.Input<string>;
@@ -56,6 +56,7 @@ export class Mlflow extends pulumi.ComponentResource {
       image: args.images.mlflow,
       claim: this.storeClaim(args),
       identity: hasIdentity(args.settings, "mlflow"),
+      registersUrls: args.settings.training?.publish?.kind === "artifactory",
     };
     const metadata = {
       name: NAMES.mlflow,

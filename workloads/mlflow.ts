@@ -40,6 +40,9 @@ export const ENVIRONMENT = {
   MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false",
 } as const;
 
+/** A version may name a URL. The server could connect to it, but for the NetworkPolicy that lets it nowhere. */
+const URL_SOURCES = { MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES: "http,https" } as const;
+
 /** What the pods of MLflow are made of. */
 export interface MlflowPodArgs {
   readonly settings: MlflowSettings;
@@ -51,6 +54,8 @@ export interface MlflowPodArgs {
   /** Whether the pods act as a Google service account. */
   readonly identity: boolean;
   readonly pullSecrets: readonly string[];
+  /** Whether models are published to Artifactory. */
+  readonly registersUrls: boolean;
 }
 
 const TMP = { name: "tmp", mountPath: "/tmp" } as const;
@@ -105,7 +110,7 @@ function serverContainer(
     image: args.image,
     args: serverArguments(args, artifacts.destination),
     env: [
-      ...plainEnv(ENVIRONMENT),
+      ...plainEnv({ ...ENVIRONMENT, ...(args.registersUrls ? URL_SOURCES : {}) }),
       ...backendPieces(settings, namespace, secrets).env,
       ...artifacts.env,
       ...auth.env,

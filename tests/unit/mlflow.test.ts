@@ -36,6 +36,7 @@ const podArgs = (mlflow: object, change: Partial<MlflowPodArgs> = {}): MlflowPod
   secrets: { MLFLOW_DB_PASSWORD: "db-1" },
   identity: false,
   pullSecrets: [],
+  registersUrls: false,
   ...change,
 });
 
@@ -500,4 +501,12 @@ describe("secrets of MLflow", () => {
       "MLFLOW_FLASK_SERVER_SECRET_KEY",
     ]);
   });
+});
+
+test("a version may have a URL as its source where models are published to Artifactory", () => {
+  const schemes = (registersUrls: boolean): unknown =>
+    pod(podArgs({}, { registersUrls })).spec.containers[0].env.find(
+      ({ name }) => name === "MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES",
+    )?.value;
+  expect([schemes(true), schemes(false)]).toEqual(["http,https", undefined]);
 });
