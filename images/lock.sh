@@ -1,7 +1,6 @@
 #!/bin/bash
 # Writes every lock file of the images anew from the .in files: `bash images/lock.sh [uv]`.
-# Training and inference are resolved together first, so that what they share has one version: all but
-# what gradio, which LLaMA Board in the training image is made of, wants older than vLLM does.
+# Training and inference are resolved together first, so that what they share has one version.
 set -euo pipefail
 cd "$(dirname "$0")"
 uv=${1:-uv}
@@ -14,21 +13,17 @@ compile() {
 }
 lock() { compile --generate-hashes "$@"; }
 
-gradio_family='^(fastapi|gradio|gradio-client|pydantic|pydantic-core|starlette|websockets)=='
-
 for accelerator in cpu cuda; do
   overrides=()
   if [ "$accelerator" = cpu ]; then overrides=(--override base/cpu-overrides.txt); fi
   all="$scratch/$accelerator.txt"
-  grep -v '^gradio==' "training/$accelerator.in" > "$scratch/training.in"
-  compile "${overrides[@]}" "base/$accelerator.in" "$scratch/training.in" \
+  compile "${overrides[@]}" "base/$accelerator.in" "training/$accelerator.in" \
     "inference/$accelerator.in" -o "$all"
   lock "${overrides[@]}" -c "$all" "base/$accelerator.in" -o "base/$accelerator.lock"
-  lock "${overrides[@]}" -c "$all" "base/$accelerator.in" "inference/$accelerator.in" \
-    -o "inference/$accelerator.lock"
-  grep -vE "$gradio_family" "$all" > "$scratch/shared.txt"
-  lock "${overrides[@]}" -c "$scratch/shared.txt" "base/$accelerator.in" "training/$accelerator.in" \
-    -o "training/$accelerator.lock"
+  for image in training inference; do
+    lock "${overrides[@]}" -c "$all" "base/$accelerator.in" "$image/$accelerator.in" \
+      -o "$image/$accelerator.lock"
+  done
   lock --no-deps "training/wheels-$accelerator.in" -o "training/wheels-$accelerator.lock"
 done
 lock --no-deps training/flash-attn.in -o training/flash-attn.lock
