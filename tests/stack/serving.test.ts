@@ -35,9 +35,7 @@ async function resources(...models: object[]): Promise<ReadonlyMap<string, Regis
 
 test("an adapter is what the run ends with, and its server waits for the run", async () => {
   const made = await resources(ADAPTED);
-  const name = String(
-    (made.get("Job llama-factory-train")?.inputs["metadata"] as { name: string }).name,
-  );
+  const { name } = made.get("Job llama-factory-train")?.inputs["metadata"] as { name: string };
   const folder = name.replace("llama-factory-train-", "/adapters/lumen7/");
   expect(made.get("Deployment llama-factory-inference-smollm2")?.inputs).toMatchObject({
     spec: {
