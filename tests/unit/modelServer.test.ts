@@ -1,8 +1,11 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { parse } from "yaml";
 import type { ModelServerPodArgs } from "../../workloads/modelServer";
 import { disruptionBudgetSpec, modelServerSpec } from "../../workloads/modelServer";
-import { SERVERS } from "../../workloads/servers";
+import { SERVERS, SHUTDOWN_SECONDS } from "../../workloads/servers";
 import { settled } from "../support/outputs";
+import { ROOT } from "../support/program";
 import { modelOf as model } from "../support/settings";
 
 const spec = (change: object = {}, more: Partial<ModelServerPodArgs> = {}) =>
@@ -150,6 +153,14 @@ describe("a pod serves once it has answered", () => {
     ]);
   });
 
+  test("what the probe runs is in the image", () => {
+    const dockerfile = readFileSync(join(ROOT, "images/inference/Dockerfile"), "utf8");
+    expect(dockerfile).toContain(`ENTRYPOINT ["${String(python[0])}", `);
+    expect(dockerfile).toContain("COPY inference/llmops_inference /opt/llmops/llmops_inference\n");
+    expect(dockerfile).toContain("PYTHONPATH=/opt/llmops ");
+    expect(existsSync(join(ROOT, "images/inference/llmops_inference/smoke.py"))).toBe(true);
+  });
+
   test("afterwards, and where it writes no text, its health says so", () => {
     const httpGet = { path: "/health", port: "http" };
     expect(container()).toMatchObject({ readinessProbe: { httpGet }, livenessProbe: { httpGet } });
@@ -203,6 +214,12 @@ describe("LLaMA-Factory's server", () => {
       ]),
     );
     expect(env.map(({ name }) => name)).not.toContain("VLLM_API_KEY");
+  });
+
+  test("ends within the pod's grace period", () => {
+    const file = join(ROOT, "images/inference/llmops_inference/supervise.py");
+    const seconds = /^SHUTDOWN_SECONDS = (\d+)$/m.exec(readFileSync(file, "utf8"))?.[1];
+    expect(Number(seconds)).toBe(SHUTDOWN_SECONDS);
   });
 
   test("is not scraped: it has no metrics", () => {

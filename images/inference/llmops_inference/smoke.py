@@ -4,7 +4,9 @@ usage: python -S -m llmops_inference.smoke [--chat] PORT NAME...
 
 Exit code 0 once each has answered; otherwise 1, with the reason on stderr, where Kubernetes takes
 the text of its event from. The startup probe of a pod runs it every few seconds until it succeeds,
-so only the standard library is imported. The key comes from VLLM_API_KEY or API_KEY.
+so only the standard library is imported. The key comes from VLLM_API_KEY or API_KEY. A server that
+listens and does not answer has its reason in the termination message too, so that it is known after
+Kubernetes has ended it.
 """
 
 from __future__ import annotations
@@ -14,15 +16,21 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 PROMPT = "Hello"
 TIMEOUT_SECONDS = 25
 EXCERPT = 300
+TERMINATION_MESSAGE = Path("/dev/termination-log")
 
 
 class NoAnswer(Exception):
     """The server did not answer the prompt; the text says why."""
+
+
+class NotListening(NoAnswer):
+    """The server is still loading, and its own log says more than we could."""
 
 
 def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
@@ -34,9 +42,17 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
         for name in names:
             ask(int(port), name, chat=chat, key=key)
     except NoAnswer as reason:
+        leave_message("" if isinstance(reason, NotListening) else f"llmops: {reason}\n")
         print(f"llmops: {reason}", file=sys.stderr)
         return 1
+    leave_message("")
     return 0
+
+
+def leave_message(text: str) -> None:
+    """What Kubernetes shows once the container has ended; without a text, the end of its log."""
+    if TERMINATION_MESSAGE.exists():
+        TERMINATION_MESSAGE.write_text(text)
 
 
 def ask(port: int, model: str, *, chat: bool, key: str | None) -> None:
@@ -53,7 +69,7 @@ def ask(port: int, model: str, *, chat: bool, key: str | None) -> None:
         response = connection.getresponse()
         answer = response.read().decode(errors="replace")
     except ConnectionRefusedError:
-        raise NoAnswer("the server does not listen yet") from None
+        raise NotListening("the server does not listen yet") from None
     except TimeoutError:
         raise NoAnswer(f"{model} wrote nothing within {TIMEOUT_SECONDS} seconds") from None
     except (OSError, http.client.HTTPException) as error:

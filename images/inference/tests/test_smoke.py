@@ -160,6 +160,33 @@ def test_a_server_that_says_nothing_is_not_waited_for(
     assert capsys.readouterr().err == "llmops: base wrote nothing within 0.2 seconds\n"
 
 
+@pytest.fixture
+def message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of the termination message, with an older one."""
+    file = tmp_path / "termination-log"
+    file.write_text("older")
+    monkeypatch.setattr(smoke, "TERMINATION_MESSAGE", file)
+    return file
+
+
+def test_the_reason_outlives_the_container(api: Api, message: Path) -> None:
+    api.status, api.answer = 500, "out of order"
+    assert smoke.main([str(api.server_port), "base"], {}) == 1
+    assert message.read_text() == "llmops: base answered 500: out of order\n"
+
+
+def test_an_answer_leaves_the_message_to_the_log(api: Api, message: Path) -> None:
+    assert smoke.main([str(api.server_port), "base"], {}) == 0
+    assert message.read_text() == ""
+
+
+def test_so_does_a_server_that_is_still_loading(message: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert smoke.main([str(port), "base"], {}) == 1
+    assert message.read_text() == ""
+
+
 def test_a_long_answer_is_cut(api: Api) -> None:
     api.status, api.answer = 500, "x" * 5000
     assert len(probe(api, "base")[1]) < 400

@@ -19,7 +19,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from email import message_from_string
 from pathlib import Path
-from typing import TypeGuard
 
 # Numbers that vLLM also takes as "32k" or "auto".
 READABLE_NUMBERS = (
@@ -122,15 +121,12 @@ def argument_type(call: ast.Call, known: dict[str, ast.ClassDef], behind: dict[s
             return SIMPLE.get(text, "any")
         if word.arg is None:
             for node in ast.walk(word.value):
-                owner = behind.get(ast.unparse(node.value), "") if is_subscript(node) else ""
+                if not isinstance(node, ast.Subscript):
+                    continue
+                owner = behind.get(ast.unparse(node.value), "")
                 if owner in known:
                     return fields(owner, known).get(ast.literal_eval(node.slice), "any")
     return "any"
-
-
-def is_subscript(node: ast.AST) -> TypeGuard[ast.Subscript]:
-    """Whether a node is of the form `variable[key]`."""
-    return isinstance(node, ast.Subscript)
 
 
 def vllm_options(package: Path) -> dict[str, str]:
