@@ -6,7 +6,7 @@ const ingress = z.strictObject({
   host: z
     .string()
     .max(253)
-    .regex(/^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$/, {
+    .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$/, {
       error: "a host name in lower case, such as llm.example.com",
     }),
   /** IngressClass. @default the cluster's default class */

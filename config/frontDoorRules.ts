@@ -2,6 +2,8 @@ import type { Fault } from "./faults";
 import { setCommand } from "./faults";
 import type { Settings } from "./schema";
 
+type FrontDoor = Pick<Settings, "frontDoor" | "network">;
+
 /** Memory that Envoy needs to read a MiB of JSON where it is all numbers (measured: 92), and for itself. */
 const MIB_A_MIB = 100;
 const OWN_MIB = 128;
@@ -28,7 +30,7 @@ function mebibytes(quantity: string): number {
 }
 
 /** One request must not be able to end a pod. */
-function smallMemory({ maxBodyMiB, resources }: Settings["frontDoor"]): Fault[] {
+function smallMemory({ frontDoor: { maxBodyMiB, resources } }: FrontDoor): Fault[] {
   const needed = OWN_MIB + MIB_A_MIB * maxBodyMiB;
   if (mebibytes(resources.memory) >= needed) return [];
   const key = "frontDoor.resources.memory";
@@ -42,7 +44,21 @@ function smallMemory({ maxBodyMiB, resources }: Settings["frontDoor"]): Fault[] 
   ];
 }
 
+/** An Ingress is of no use where the controller's pods are not let in. */
+function closedIngress({ frontDoor, network }: FrontDoor): Fault[] {
+  const clients = network.clientNamespaces.length + network.clientCidrs.length;
+  if (frontDoor.ingress === undefined || clients > 0) return [];
+  return [
+    {
+      key: "network.clientNamespaces",
+      got: "nobody, with frontDoor.ingress",
+      allowed: "the namespace of the ingress controller, or its addresses in network.clientCidrs",
+      fix: setCommand("network.clientNamespaces[0]", "<namespace>"),
+    },
+  ];
+}
+
 /** Faults of the front door that only several settings together show. */
-export function frontDoorFaults({ frontDoor }: Pick<Settings, "frontDoor">): Fault[] {
-  return frontDoor.enabled ? smallMemory(frontDoor) : [];
+export function frontDoorFaults(settings: FrontDoor): Fault[] {
+  return settings.frontDoor.enabled ? [...smallMemory(settings), ...closedIngress(settings)] : [];
 }

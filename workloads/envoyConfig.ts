@@ -1,6 +1,14 @@
 import { stringify } from "yaml";
 import { MOST_REQUESTS, adminCluster, modelCluster } from "./envoyClusters";
-import { EXTENSIONS, METADATA, answer, frontDoorRoutes, localReplies, method } from "./envoyRoutes";
+import {
+  EXTENSIONS,
+  METADATA,
+  RETRIES,
+  answer,
+  frontDoorRoutes,
+  localReplies,
+  method,
+} from "./envoyRoutes";
 import type { Json, RoutedModel } from "./envoyRoutes";
 import { NAMES, PORTS } from "./names";
 
@@ -132,7 +140,9 @@ function frontListener({ models, maxBodyMiB, apiKeyFile }: EnvoyConfigArgs, sock
     route_config: {
       name: "models",
       max_direct_response_body_size_bytes: MIB,
-      virtual_hosts: [{ name: "all", domains: ["*"], routes: frontDoorRoutes(models) }],
+      virtual_hosts: [
+        { name: "all", domains: ["*"], retry_policy: RETRIES, routes: frontDoorRoutes(models) },
+      ],
     },
     http_filters: [checkKey(apiKeyFile), READ_MODEL, ROUTER],
   };
@@ -184,7 +194,7 @@ export function envoyConfig(args: EnvoyConfigArgs): string {
       clusters: [...args.models.map(modelCluster), adminCluster(admin)],
     },
   };
-  return stringify(config, { lineWidth: 0 });
+  return stringify(config, { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
 /** The part of the configuration that holds the API key, as JSON; the file's name must end with `.json`. */

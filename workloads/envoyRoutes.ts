@@ -50,7 +50,7 @@ const modelIs = (value: Json): Json => ({
 export const clusterName = ({ name }: RoutedModel): string => `model-${name}`;
 
 /** Retries send a request again only where no server has begun to answer it. */
-const RETRIES: Json = {
+export const RETRIES: Json = {
   retry_on: "connect-failure,refused-stream,reset-before-request,retriable-status-codes",
   retriable_status_codes: [503],
   num_retries: 5,
@@ -73,7 +73,7 @@ function routesTo(model: RoutedModel): Json[] {
       headers: [method("POST")],
       dynamic_metadata: [modelIs({ string_match: { exact: served } })],
     },
-    route: { cluster: clusterName(model), timeout: "0s", retry_policy: RETRIES },
+    route: { cluster: clusterName(model), timeout: "0s" },
   }));
 }
 

@@ -41,6 +41,7 @@ describe("settings", () => {
     ["llm.example.com/v1"],
     ["localhost"],
     ["-a.example.com"],
+    ["*.example.com"],
   ])("%s is no host of an Ingress", (host) => {
     const parsed = settingsSchema.safeParse(tree({ ingress: { host } }));
     expect(parsed.error?.issues).toEqual([
@@ -82,6 +83,21 @@ describe("rules", () => {
             },
           ],
     );
+  });
+
+  test("an Ingress whose controller is let in by nothing", () => {
+    const ingress = { host: "llm.example.com" };
+    expect(ruleFaults(settings({ ingress }))).toEqual([
+      {
+        key: "network.clientNamespaces",
+        got: "nobody, with frontDoor.ingress",
+        allowed: "the namespace of the ingress controller, or its addresses in network.clientCidrs",
+        fix: "pulumi config set --path 'llmops:network.clientNamespaces[0]' '<namespace>'",
+      },
+    ]);
+    for (const network of [{ clientNamespaces: ["web"] }, { clientCidrs: ["10.0.0.0/8"] }]) {
+      expect(ruleFaults(settings({ ingress }, { network }))).toEqual([]);
+    }
   });
 
   test("its node port is its own", () => {
@@ -192,9 +208,8 @@ describe("the configuration of Envoy", () => {
   });
 
   test("a request has no limit of time, and is sent again only where no server took it", () => {
-    expect(routes[5]?.route).toMatchObject({
-      cluster: "model-b",
-      timeout: "0s",
+    expect(routes[5]?.route).toEqual({ cluster: "model-b", timeout: "0s" });
+    expect(manager(0)?.route_config.virtual_hosts[0]).toMatchObject({
       retry_policy: {
         retry_on: "connect-failure,refused-stream,reset-before-request,retriable-status-codes",
         retriable_status_codes: [503],
