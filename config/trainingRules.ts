@@ -10,8 +10,11 @@ type Rule = (settings: Settings) => readonly Fault[];
 const unawaitedRuns: Rule = ({ training, models }) =>
   training === undefined || training.await
     ? []
-    : models.flatMap(({ source, surge }, index) => {
-        if (source.kind !== "training" || source.run !== undefined || surge) return [];
+    : models.flatMap(({ source, adapters, surge }, index) => {
+        const waits = [source, ...adapters.map((adapter) => adapter.source)].some(
+          (each) => each.kind === "training" && each.run === undefined,
+        );
+        if (!waits || surge) return [];
         const key = `models[${String(index)}].surge`;
         return [
           {

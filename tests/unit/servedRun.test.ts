@@ -136,5 +136,10 @@ test("with await false the old pod must go on serving", () => {
   const earlier = { source: { kind: "training", run: OLD } };
   expect(trainingFaults(tree(earlier, { await: false }))).toEqual([]);
   expect(trainingFaults(tree({ surge: true, replicas: { max: 1 } }, { await: false }))).toEqual([]);
+  const adapters = [{ name: "tuned-adapter", source: { kind: "training" } }];
+  const asAdapter = { source: { kind: "volume", path: "base/m" }, adapters };
+  expect(trainingFaults(tree(asAdapter, { await: false })).map(({ key }) => key)).toEqual([
+    "models[0].surge",
+  ]);
   expect(sourceFaults(tree())).toEqual([]);
 });

@@ -17,6 +17,8 @@ from llmops_models.errors import GiveUp
 log = logging.getLogger(__name__)
 
 MARKER = ".complete"
+# One of them is in the folder of a model, or of an adapter.
+MODEL_FILES = ("config.json", "adapter_config.json")
 POLL_SECONDS = 5.0
 SAY_SECONDS = 60.0
 MOST_NAMES = 20
@@ -43,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             log.info("waiting for run %s to be complete", options.id)
             say_at = now + SAY_SECONDS
         time.sleep(min(POLL_SECONDS, end - now))
-    if not (options.model / "config.json").is_file():
+    if not any((options.model / name).is_file() for name in MODEL_FILES):
         raise GiveUp(
             f"run {options.id} is complete, but {options.model} holds no model: "
             f"the run may have had another training.merge or output_dir"

@@ -81,9 +81,7 @@ def test_killed_publish_goes_on_inside_a_file(publisher: Publisher, gcs: Reposit
 
 
 @pytest.mark.parametrize("status", [400, 404, 410])
-def test_ended_session_is_begun_anew(
-    publisher: Publisher, gcs: Repository, status: int
-) -> None:
+def test_ended_session_is_begun_anew(publisher: Publisher, gcs: Repository, status: int) -> None:
     gcs.server.faults[SESSIONS] = [
         Fault("cut", 0.5, method="PUT"),
         Fault("status", status=status, method="PUT"),

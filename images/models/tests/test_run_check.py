@@ -31,6 +31,12 @@ def test_complete_run_is_let_through(tmp_path: Path) -> None:
     assert check(tmp_path, "0123456789") == 0
 
 
+def test_adapter_needs_no_model_of_its_own(tmp_path: Path) -> None:
+    merged = make_run(tmp_path, "0123456789")
+    (merged / "config.json").rename(merged / "adapter_config.json")
+    assert check(tmp_path, "0123456789") == 0
+
+
 def test_missing_run_names_the_complete_ones(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
