@@ -1,4 +1,12 @@
-import { containers, isFromSecret, kindOf, objectName, sameNamespace, selects } from "../objects";
+import {
+  containers,
+  isFromSecret,
+  kindOf,
+  objectName,
+  podSpec,
+  sameNamespace,
+  selects,
+} from "../objects";
 import type { Resource, StackRule } from "../rule";
 import { stackOf } from "../rule";
 import type { Value } from "../values";
@@ -27,14 +35,15 @@ function backends(resource: Resource): readonly Value[] {
   }
 }
 
-/** Whether some container of a workload reads a key that callers must send. */
+const isKey = (name: Value): boolean => /(api[_-]?key|password|token)$/i.test(text(name) ?? "");
+
+/** Whether a workload reads a key that callers must send: as a variable from a Secret, or as a mounted Secret. */
 function hasKey(workload: Resource): boolean {
-  return containers(workload).some(({ value }) =>
-    items(at(value, "env")).some(
-      (variable) =>
-        isFromSecret(variable) &&
-        /(API_?KEY|PASSWORD|TOKEN)$/i.test(text(at(variable, "name")) ?? ""),
-    ),
+  const variables = containers(workload).flatMap(({ value }) => items(at(value, "env")));
+  const volumes = items(at(podSpec(workload), "volumes"));
+  return (
+    variables.some((variable) => isFromSecret(variable) && isKey(at(variable, "name"))) ||
+    volumes.some((volume) => isSet(at(volume, "secret")) && isKey(at(volume, "name")))
   );
 }
 

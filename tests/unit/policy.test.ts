@@ -386,6 +386,10 @@ describe("public-service-needs-key", () => {
     });
   const keyed = pods([{ name: "VLLM_API_KEY", valueFrom: { secretKeyRef: { name: "s" } } }]);
   const open = pods([]);
+  const mounted = (volume: Fields) =>
+    object("kubernetes:apps/v1:Deployment", "web", {
+      spec: { template: { metadata: { labels }, spec: { containers: [], volumes: [volume] } } },
+    });
   const ingress = object("kubernetes:networking.k8s.io/v1:Ingress", "in", {
     spec: { rules: [{ http: { paths: [{ backend: { service: { name: "web" } } }] } }] },
   });
@@ -395,6 +399,19 @@ describe("public-service-needs-key", () => {
     ["in the cluster only", [service({}), open], none],
     ["a LoadBalancer with a key", [service({ type: "LoadBalancer" }), keyed], none],
     ["a LoadBalancer without one", [service({ type: "LoadBalancer" }), open], fault],
+    [
+      "a key in a mounted Secret",
+      [
+        service({ type: "LoadBalancer" }),
+        mounted({ name: "api-key", secret: { secretName: "s" } }),
+      ],
+      none,
+    ],
+    [
+      "a mounted Secret that is no key",
+      [service({ type: "LoadBalancer" }), mounted({ name: "tls", secret: { secretName: "s" } })],
+      fault,
+    ],
     ["a NodePort without one", [service({ type: "NodePort" }), open], fault],
     ["external addresses", [service({ externalIPs: ["192.0.2.1"] }), open], fault],
     ["behind an Ingress", [service({}), open, ingress], fault],
