@@ -1,5 +1,6 @@
 import * as k8s from "@pulumi/kubernetes";
 import { Credentials } from "./components/credentials";
+import { Foundation } from "./components/foundation";
 import { Images } from "./components/images";
 import { Mlflow } from "./components/mlflow";
 import { ModelServer } from "./components/modelServer";
@@ -9,15 +10,20 @@ import { TrainingJob } from "./components/trainingJob";
 import { loadConfig } from "./config/load";
 import { hasIdentity } from "./config/usedSources";
 import { endpoints as endpointsOf } from "./workloads/endpoints";
+import { googlePlace } from "./workloads/gcp";
 import { servedModelPath } from "./workloads/source";
 
 const { settings, secrets, training: files } = loadConfig(__dirname);
 const { accelerator, pullSecrets } = settings.images;
 
-const provider = new k8s.Provider("cluster", settings.cluster);
-const images = new Images("images", { settings: settings.images });
+const place = googlePlace(settings);
+const foundation = place && new Foundation("gcp", { place, settings, secrets });
+const afterRegistry = { dependsOn: foundation?.storage ?? [] };
+const images = new Images("images", { settings: settings.images }, afterRegistry);
 
-const { namespace } = new PlatformNamespace("llmops", settings, { provider });
+const provider = new k8s.Provider("cluster", foundation?.cluster ?? settings.cluster);
+const inCluster = { provider, dependsOn: foundation ?? [] };
+const { namespace } = new PlatformNamespace("llmops", settings, inCluster);
 const storage = new ModelStorage(
   "storage",
   { namespace, settings: settings.storage },

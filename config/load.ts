@@ -5,6 +5,8 @@ import { caBundleFaults } from "./caBundle";
 import { readDataset, unreadable } from "./dataset";
 import type { Fault } from "./faults";
 import { faultsOf, removeCommand, renderFaults } from "./faults";
+import { gcpFaults } from "./gcpRules";
+import { gkeFaults } from "./gkeRules";
 import { ruleFaults } from "./rules";
 import type { Settings } from "./schema";
 import { settingsSchema } from "./schema";
@@ -99,6 +101,7 @@ export function loadConfig(root: string): StackConfig {
   const settings = parsed.data;
   const training = readTraining(root, settings, faults);
   faults.push(...unavailableFaults(settings), ...ruleFaults(settings), ...sourceFaults(settings));
+  faults.push(...gcpFaults(settings), ...gkeFaults(settings));
   faults.push(...caBundleFaults(root, settings.images.caBundle));
   faults.push(...servedRunFaults(settings, training?.config ?? {}));
   faults.push(

@@ -12,6 +12,7 @@ export const SECRET_KEYS = [
   "GCS_KEY",
   "WANDB_API_KEY",
   "VLLM_API_KEY",
+  "MLFLOW_DB_PASSWORD",
 ] as const;
 
 export type SecretKey = (typeof SECRET_KEYS)[number];
@@ -86,6 +87,9 @@ function needed(
   ];
   if (settings.training?.tracking.wandb === true) {
     needs.push(["WANDB_API_KEY", "training.tracking.wandb is true"]);
+  }
+  if (settings.gcp?.cloudSql !== undefined) {
+    needs.push(["MLFLOW_DB_PASSWORD", "gcp.cloudSql makes a user with it"]);
   }
   // The first reason is told; the last entry of a map wins.
   return new Map(needs.reverse());

@@ -66,18 +66,6 @@ const RULES: readonly Rule[] = [
     ],
     instead: "false",
   },
-  {
-    what: "creating the cluster",
-    used: ({ cluster }) => when(cluster.kind === "gke", "cluster.kind", cluster.kind),
-    instead: "existing",
-  },
-  {
-    what: "Google Cloud resources",
-    used: ({ gcp }) =>
-      Object.entries(gcp ?? {}).flatMap(([name, value]) =>
-        when(name !== "workloadIdentity" && value !== false, `gcp.${name}`, value),
-      ),
-  },
 ];
 
 /** Faults for every setting that asks for something this version cannot do. */

@@ -49,7 +49,7 @@ export function serviceAccountAnnotations(
   role: Role,
   { gcp }: Pick<Settings, "gcp">,
 ): Record<string, string> {
-  const account = role === "mlflow" ? undefined : gcp?.workloadIdentity[role];
+  const account = gcp?.workloadIdentity[role];
   return account === undefined ? {} : { "iam.gke.io/gcp-service-account": account };
 }
 

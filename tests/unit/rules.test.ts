@@ -162,10 +162,6 @@ describe("a setting whose behaviour is not there is refused, never ignored", () 
     ["bucket", { mlflow: { artifacts: { kind: "gcs", uri: "gs://b" } } }, "mlflow.artifacts.kind"],
     ["board", { board: { enabled: true } }, "board.enabled"],
     ["monitoring", { monitoring: { enabled: true } }, "monitoring.enabled"],
-    ["gke", { cluster: { context: "c", kind: "gke" } }, "cluster.kind"],
-    ["project", { gcp: { project: "p" } }, "gcp.project"],
-    ["bucket", { gcp: { modelBucket: "b" } }, "gcp.modelBucket"],
-    ["cloud sql", { gcp: { cloudSql: true } }, "gcp.cloudSql"],
   ])("%s", (_, change, key) => {
     expect(refused(change)).toEqual([key]);
   });
