@@ -2,6 +2,7 @@ import * as k8s from "@pulumi/kubernetes";
 import { Board } from "./components/board";
 import { Credentials } from "./components/credentials";
 import { FrontDoor } from "./components/frontDoor";
+import { Foundation } from "./components/foundation";
 import { Images } from "./components/images";
 import { Mlflow } from "./components/mlflow";
 import { ModelServer } from "./components/modelServer";
@@ -12,15 +13,19 @@ import { TrainingJob } from "./components/trainingJob";
 import { loadConfig } from "./config/load";
 import { hasIdentity } from "./config/usedSources";
 import { endpoints as endpointsOf } from "./workloads/endpoints";
+import { googlePlace } from "./workloads/gcp";
 import { afterTraining } from "./workloads/servedRun";
 
 const { settings, secrets, generated, training: files } = loadConfig(__dirname);
 const { accelerator, pullSecrets } = settings.images;
 
-const provider = new k8s.Provider("cluster", settings.cluster);
-const images = new Images("images", { settings });
+const place = googlePlace(settings);
+const foundation = place && new Foundation("gcp", { place, settings, secrets });
+const images = new Images("images", { settings }, { dependsOn: foundation?.storage ?? [] });
 
-const { namespace } = new PlatformNamespace("llmops", settings, { provider });
+const provider = new k8s.Provider("cluster", foundation?.cluster ?? settings.cluster);
+const inCluster = { provider, dependsOn: foundation ?? [] };
+const { namespace } = new PlatformNamespace("llmops", settings, inCluster);
 const volumes = { namespace, settings: settings.storage };
 const storage = new ModelStorage("storage", volumes, { provider });
 const credentials = new Credentials("credentials", { namespace, secrets, generated }, { provider });

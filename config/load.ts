@@ -7,6 +7,8 @@ import type { Fault } from "./faults";
 import { faultsOf, removeCommand, renderFaults } from "./faults";
 import type { Gate } from "./gateFile";
 import { readGate } from "./gateFile";
+import { gcpFaults } from "./gcpRules";
+import { gkeFaults } from "./gkeRules";
 import { mlflowFaults } from "./mlflowRules";
 import { modelFaults } from "./modelRules";
 import { ruleFaults } from "./rules";
@@ -20,7 +22,6 @@ import type { TrainingSettings } from "./training";
 import type { TrainingConfig } from "./trainingFile";
 import { parseTrainingFile } from "./trainingFile";
 import { trainingFaults } from "./trainingRules";
-import { unavailableFaults } from "./unavailable";
 
 /** The files of a training run, read from the project. */
 export interface TrainingFiles {
@@ -108,9 +109,10 @@ export function loadConfig(root: string): StackConfig {
   }
   const settings = parsed.data;
   const training = readTraining(root, settings, faults);
-  faults.push(...unavailableFaults(settings), ...ruleFaults(settings), ...sourceFaults(settings));
+  faults.push(...ruleFaults(settings), ...sourceFaults(settings));
   faults.push(...modelFaults(settings), ...mlflowFaults(settings));
   faults.push(...trainingFaults(settings, training?.config));
+  faults.push(...gcpFaults(settings), ...gkeFaults(settings));
   faults.push(...caBundleFaults(root, settings.images.caBundle));
   faults.push(...servedRunFaults(settings, training?.config ?? {}));
   faults.push(

@@ -118,6 +118,9 @@ function needed(
   if (tracking?.wandb === true && tracking.wandbMode === "online") {
     needs.push(["WANDB_API_KEY", "training.tracking.wandb is true"]);
   }
+  if (settings.gcp?.cloudSql !== undefined) {
+    needs.push(["MLFLOW_DB_PASSWORD", "gcp.cloudSql makes a user with it"]);
+  }
   // The first reason is told; the last entry of a map wins.
   return new Map(needs.reverse());
 }

@@ -52,6 +52,13 @@ function stateOf({ type, name, inputs }: pulumi.runtime.MockResourceArgs): Recor
   if (type === "random:index/randomPassword:RandomPassword") {
     return { ...given, result: `generated-${name}` };
   }
+  if (type === "gcp:serviceaccount/account:Account") {
+    const email = `${String(given["accountId"])}@acme-ml.iam.gserviceaccount.com`;
+    return { ...given, email, member: `serviceAccount:${email}` };
+  }
+  if (type === "gcp:container/cluster:Cluster") {
+    return { ...given, endpoint: "192.0.2.1", masterAuth: { clusterCaCertificate: "Y2E=" } };
+  }
   if (type.startsWith("kubernetes:")) {
     return { ...given, metadata: { ...given.metadata, name: autoName(name, given) } };
   }

@@ -70,3 +70,31 @@ export const IDENTITY = {
     },
   },
 };
+
+/** A project and a region, and what is made there. */
+export function gcpTree(made: object, change: object = {}): Record<string, unknown> {
+  return {
+    ...validTree(),
+    gcp: { project: "acme-ml", region: "europe-west4", ...made },
+    ...change,
+  };
+}
+
+/** The cluster that a stack makes, with one pool of one L4 a machine. */
+export const GKE = {
+  name: "llmops",
+  authorizedNetworks: ["198.51.100.0/24"],
+  gpuPools: [{ name: "l4", gpu: "nvidia-l4", machineType: "g2-standard-8", max: 2 }],
+} as const;
+
+/** A stack that makes its cluster, with `gke` changed. */
+export function gkeTree(gke: object = {}, change: object = {}): Record<string, unknown> {
+  return gcpTree(
+    { gke: { ...GKE, ...gke } },
+    {
+      cluster: { context: "made", kind: "gke" },
+      images: { accelerator: "cuda", registry: "registry.test/ml", baseImage: "debian:12.1" },
+      ...change,
+    },
+  );
+}

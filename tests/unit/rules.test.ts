@@ -1,6 +1,5 @@
 import { ruleFaults } from "../../config/rules";
 import { sourceFaults } from "../../config/sourceRules";
-import { unavailableFaults } from "../../config/unavailable";
 import { IDENTITY, settingsOf, trainingTree, validTree } from "../support/settings";
 
 const DCGM_IMAGE = `registry.test/dcgm-exporter@sha256:${"d".repeat(64)}`;
@@ -188,35 +187,5 @@ describe("settings that contradict each other", () => {
         got: "30500 with type ClusterIP",
       }),
     ]);
-  });
-});
-
-describe("a setting whose behaviour is not there is refused, never ignored", () => {
-  const refused = (change: object, base = validTree()) =>
-    unavailableFaults(settingsOf({ ...base, ...change })).map(({ key }) => key);
-  test.each<[string, object, string]>([
-    ["gke", { cluster: { context: "c", kind: "gke" } }, "cluster.kind"],
-    ["project", { gcp: { project: "p" } }, "gcp.project"],
-    ["bucket", { gcp: { modelBucket: "b" } }, "gcp.modelBucket"],
-    ["cloud sql", { gcp: { cloudSql: true } }, "gcp.cloudSql"],
-  ])("%s", (_, change, key) => {
-    expect(refused(change)).toEqual([key]);
-  });
-
-  test("nothing in the valid trees", () => {
-    expect(refused({})).toEqual([]);
-    expect(refused({}, trainingTree())).toEqual([]);
-    expect(refused(IDENTITY)).toEqual([]);
-  });
-
-  test("the command sets a value that works, or removes the setting", () => {
-    const cluster = { context: "c", kind: "gke" };
-    const [fault] = unavailableFaults(settingsOf({ ...validTree(), cluster }));
-    expect(fault).toEqual({
-      key: "cluster.kind",
-      got: '"gke"',
-      allowed: "existing: this version does not have creating the cluster yet",
-      fix: "pulumi config set --path 'llmops:cluster.kind' 'existing'",
-    });
   });
 });
