@@ -31,6 +31,7 @@ export interface Endpoint {
 export interface StackOutputs {
   readonly mlflow: Endpoint;
   readonly models: Readonly<Record<string, Endpoint>>;
+  readonly frontDoor: Endpoint | undefined;
   readonly apiKey: string;
   readonly runId: string;
 }
@@ -201,6 +202,7 @@ export function parseOutputs(raw: unknown): StackOutputs {
   return {
     mlflow,
     models: Object.fromEntries(models),
+    frontDoor: parseEndpoint(endpoints.get("frontDoor")),
     apiKey,
     runId: typeof runId === "string" ? runId : "",
   };

@@ -9,7 +9,7 @@ export function outsideAddress(endpoint: Endpoint, nodeAddress: string): string 
   return `http://${nodeAddress}:${endpoint.nodePort}${path}`;
 }
 
-/** Where and as what the stack's first model is asked. */
+/** Where and as what the stack's first model is asked: at the address of all models, if there is one. */
 export function modelAddress(
   outputs: StackOutputs,
   nodeAddress: string,
@@ -17,17 +17,21 @@ export function modelAddress(
   const [first] = Object.entries(outputs.models);
   if (first === undefined) throw new Error("the stack serves no model");
   const [name, endpoint] = first;
-  const url = outsideAddress(endpoint, nodeAddress);
+  const url = outsideAddress(outputs.frontDoor ?? endpoint, nodeAddress);
   return { url, model: endpoint.model ?? name, apiKey: outputs.apiKey };
 }
 
 /** The addresses of a platform, one a line. */
 export function addresses(outputs: StackOutputs, nodeAddress: string): string[] {
-  const models = Object.entries(outputs.models).map(
-    ([name, endpoint]) =>
-      `  model ${name}: ${outsideAddress(endpoint, nodeAddress)} (OpenAI API; key: make env)`,
-  );
-  return [`  MLflow: ${outsideAddress(outputs.mlflow, nodeAddress)}`, ...models];
+  const line = (what: string, endpoint: Endpoint): string =>
+    `  ${what}: ${outsideAddress(endpoint, nodeAddress)}`;
+  const api = "(OpenAI API; key: make env)";
+  const { mlflow, models, frontDoor } = outputs;
+  return [
+    line("MLflow", mlflow),
+    ...(frontDoor === undefined ? [] : [`${line("all models", frontDoor)} ${api}`]),
+    ...Object.entries(models).map(([name, server]) => `${line(`model ${name}`, server)} ${api}`),
+  ];
 }
 
 /** What `make local` ends with. */
@@ -45,8 +49,8 @@ export function summary(done: {
     `Answer:   ${answer}`,
     "",
     "The base model cannot know this: the platform has just taught it.",
-    "Created: a Kubernetes cluster, an image registry, three images, and in the cluster the run",
-    `  ${outputs.runId}, its model, MLflow and the model server. Stand-ins for official plugins: ${standins}.`,
+    "Created: a Kubernetes cluster, an image registry, the images, and in the cluster the run",
+    `  ${outputs.runId}, its model, MLflow, the model server and the front door. Stand-ins for official plugins: ${standins}.`,
     "Open:",
     ...addresses(outputs, address),
     "Next:",

@@ -29,7 +29,20 @@ describe("stack outputs", () => {
       model: "m",
       apiKey: "key",
     });
-    expect(addresses(outputs, "10.201.7.2")[0]).toBe("  MLflow: http://10.201.7.2:30500");
+    expect(addresses(outputs, "10.201.7.2")).toEqual([
+      "  MLflow: http://10.201.7.2:30500",
+      "  model lumen7: http://10.201.7.2:30800/v1 (OpenAI API; key: make env)",
+    ]);
+  });
+
+  test("a front door is where models are asked", () => {
+    const frontDoor = { url: "http://llm-front-door.llmops.svc:8080/v1", nodePort: 30880 };
+    const outputs = parseOutputs({ ...raw, endpoints: { ...raw.endpoints, frontDoor } });
+    const url = "http://10.201.7.2:30880/v1";
+    expect(modelAddress(outputs, "10.201.7.2")).toEqual({ url, model: "m", apiKey: "key" });
+    expect(addresses(outputs, "10.201.7.2")[1]).toBe(
+      `  all models: ${url} (OpenAI API; key: make env)`,
+    );
   });
 
   test("without a node port the address inside the cluster is shown", () => {
