@@ -36,12 +36,12 @@ export class Foundation extends pulumi.ComponentResource {
     const { place, settings } = args;
     const { artifactRegistry: registry, modelBucket: bucket, cloudSql } = settings.gcp ?? {};
     const provider = new Provider(
-      name,
+      `${name}-provider`,
       { ...place, defaultLabels: { "managed-by": "pulumi", "part-of": "llmops" } },
       { parent: this },
     );
     const inside = { parent: this, provider };
-    this.storage = new GoogleStorage(name, { place, registry, bucket }, inside);
+    this.storage = new GoogleStorage(`${name}-storage`, { place, registry, bucket }, inside);
     const { cluster, network } = this.makeCluster(`${name}-cluster`, args, inside);
     this.cluster = cluster && { context: settings.cluster.context, kubeconfig: cluster.kubeconfig };
     new GoogleAccounts(

@@ -29,10 +29,14 @@ export class GkeCluster extends pulumi.ComponentResource {
     const { place, settings, network, subnetwork, context } = args;
     const { protect } = settings;
     const nodes = this.nodeAccount(`${name}-nodes`, args);
-    const cluster = new Cluster(name, clusterArgs(settings, place, { network, subnetwork }), {
-      parent: this,
-      protect,
-    });
+    const cluster = new Cluster(
+      `${name}-control-plane`,
+      clusterArgs(settings, place, { network, subnetwork }),
+      {
+        parent: this,
+        protect,
+      },
+    );
     new NodePool(`${name}-system`, systemPoolArgs(settings, cluster.id, nodes), { parent: this });
     for (const pool of settings.gpuPools) {
       new NodePool(`${name}-${pool.name}`, gpuPoolArgs(pool, cluster.id, nodes), { parent: this });

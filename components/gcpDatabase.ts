@@ -25,10 +25,18 @@ export class MlflowDatabase extends pulumi.ComponentResource {
     const { place, settings, network, password } = args;
     const { database, protect } = settings;
     const kept = { parent: this, protect, retainOnDelete: protect };
-    const instance = new DatabaseInstance(name, databaseArgs(settings, place, network), kept).name;
-    new Database(name, { name: database, instance }, kept);
+    const instance = new DatabaseInstance(
+      `${name}-instance`,
+      databaseArgs(settings, place, network),
+      kept,
+    ).name;
+    new Database(`${name}-database`, { name: database, instance }, kept);
     // Postgres does not drop a role that owns tables; it goes with its instance.
-    new User(name, { name: database, instance, password, deletionPolicy: "ABANDON" }, kept);
+    new User(
+      `${name}-user`,
+      { name: database, instance, password, deletionPolicy: "ABANDON" },
+      kept,
+    );
     this.registerOutputs();
   }
 }

@@ -28,15 +28,23 @@ export class GoogleNetwork extends pulumi.ComponentResource {
     super("llmops:index:GoogleNetwork", name, {}, opts);
     const { place, gke } = args;
     const parent = { parent: this };
-    const network = new Network(name, { name: gke.name, autoCreateSubnetworks: false }, parent);
-    this.subnetwork = new Subnetwork(name, subnetworkArgs(gke, place, network.id), parent).id;
+    const network = new Network(
+      `${name}-vpc`,
+      { name: gke.name, autoCreateSubnetworks: false },
+      parent,
+    );
+    this.subnetwork = new Subnetwork(
+      `${name}-subnet`,
+      subnetworkArgs(gke, place, network.id),
+      parent,
+    ).id;
     const router = new Router(
-      name,
+      `${name}-router`,
       { name: gke.name, region: place.region, network: network.id },
       parent,
     );
     new RouterNat(
-      name,
+      `${name}-nat`,
       {
         name: gke.name,
         router: router.name,

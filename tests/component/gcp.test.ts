@@ -41,8 +41,11 @@ describe("registry and bucket", () => {
 
   test("the registry keeps tags as they are and removes what has none", async () => {
     const resources = await made(gcpTree(both));
-    expect(summary(resources)).toEqual(["Repository gcp-images < gcp", "Bucket gcp-models < gcp"]);
-    expect(named(resources, "Repository", "gcp-images").inputs).toEqual({
+    expect(summary(resources)).toEqual([
+      "Repository gcp-storage-images < gcp-storage",
+      "Bucket gcp-storage-models < gcp-storage",
+    ]);
+    expect(named(resources, "Repository", "gcp-storage-images").inputs).toEqual({
       repositoryId: "ml",
       location: "europe-west4",
       format: "DOCKER",
@@ -61,7 +64,7 @@ describe("registry and bucket", () => {
   });
 
   test("the bucket is closed to the public, and what is removed can come back", async () => {
-    const { inputs } = named(await made(gcpTree(both)), "Bucket", "gcp-models");
+    const { inputs } = named(await made(gcpTree(both)), "Bucket", "gcp-storage-models");
     expect(inputs).toEqual({
       name: "acme-models",
       location: "europe-west4",
@@ -84,7 +87,7 @@ describe("registry and bucket", () => {
   test("a key of the stack's own encrypts the bucket", async () => {
     const kmsKey = "projects/acme-ml/locations/europe-west4/keyRings/r/cryptoKeys/k";
     const tree = gcpTree({ modelBucket: { name: "acme-models", kmsKey, versioning: false } });
-    expect(named(await made(tree), "Bucket", "gcp-models").inputs).toMatchObject({
+    expect(named(await made(tree), "Bucket", "gcp-storage-models").inputs).toMatchObject({
       encryption: { defaultKmsKeyName: kmsKey },
       versioning: { enabled: false },
       lifecycleRules: [{ action: { type: "AbortIncompleteMultipartUpload" } }],
@@ -180,11 +183,11 @@ describe("the cluster", () => {
   test("comes with a network, an account of its nodes, and a pool for each kind of machine", async () => {
     const resources = await made(gkeTree({ gpuPools: [...GKE.gpuPools, spot] }));
     expect(summary(resources)).toEqual([
-      "Network gcp-cluster-network < gcp-cluster-network",
-      "Router gcp-cluster-network < gcp-cluster-network",
-      "RouterNat gcp-cluster-network < gcp-cluster-network",
-      "Subnetwork gcp-cluster-network < gcp-cluster-network",
-      "Cluster gcp-cluster < gcp-cluster",
+      "Network gcp-cluster-network-vpc < gcp-cluster-network",
+      "Router gcp-cluster-network-router < gcp-cluster-network",
+      "RouterNat gcp-cluster-network-nat < gcp-cluster-network",
+      "Subnetwork gcp-cluster-network-subnet < gcp-cluster-network",
+      "Cluster gcp-cluster-control-plane < gcp-cluster",
       "NodePool gcp-cluster-l4 < gcp-cluster",
       "NodePool gcp-cluster-spot < gcp-cluster",
       "NodePool gcp-cluster-system < gcp-cluster",
@@ -198,12 +201,12 @@ describe("the cluster", () => {
   });
 
   test("has private nodes, Workload Identity, mounted buckets, metrics and enforced policies", async () => {
-    const { inputs, opts } = named(await made(gkeTree()), "Cluster", "gcp-cluster");
+    const { inputs, opts } = named(await made(gkeTree()), "Cluster", "gcp-cluster-control-plane");
     expect(inputs).toEqual({
       name: "llmops",
       location: "europe-west4",
-      network: "gcp-cluster-network-id",
-      subnetwork: "gcp-cluster-network-id",
+      network: "gcp-cluster-network-vpc-id",
+      subnetwork: "gcp-cluster-network-subnet-id",
       networkingMode: "VPC_NATIVE",
       ipAllocationPolicy: {
         clusterSecondaryRangeName: "pods",
@@ -237,7 +240,7 @@ describe("the cluster", () => {
     const { inputs, opts } = named(
       await made(gkeTree({ protect: false })),
       "Cluster",
-      "gcp-cluster",
+      "gcp-cluster-control-plane",
     );
     expect([inputs["deletionProtection"], opts.protect]).toEqual([false, false]);
   });
@@ -246,7 +249,7 @@ describe("the cluster", () => {
     const resources = await made(gkeTree({ gpuPools: [spot] }));
     expect(named(resources, "NodePool", "gcp-cluster-spot").inputs).toEqual({
       name: "spot",
-      cluster: "gcp-cluster-id",
+      cluster: "gcp-cluster-control-plane-id",
       nodeLocations: ["europe-west4-b"],
       initialNodeCount: 0,
       autoscaling: { totalMinNodeCount: 0, totalMaxNodeCount: 3, locationPolicy: "ANY" },
@@ -318,7 +321,7 @@ describe("MLflow's database", () => {
 
   test("has a private address, backups, and a password that nobody reads", async () => {
     const resources = await made({ ...tree, gcp });
-    const instance = named(resources, "DatabaseInstance", "gcp-mlflow");
+    const instance = named(resources, "DatabaseInstance", "gcp-mlflow-instance");
     expect(instance.inputs).toEqual({
       name: "mlflow",
       region: "europe-west4",
@@ -333,7 +336,7 @@ describe("MLflow's database", () => {
         deletionProtectionEnabled: true,
         ipConfiguration: {
           ipv4Enabled: false,
-          privateNetwork: "gcp-cluster-network-id",
+          privateNetwork: "gcp-cluster-network-vpc-id",
           sslMode: "ENCRYPTED_ONLY",
         },
         backupConfiguration: {
@@ -346,7 +349,7 @@ describe("MLflow's database", () => {
       },
     });
     expect(instance.opts.protect).toBe(true);
-    const { inputs } = named(resources, "User", "gcp-mlflow");
+    const { inputs } = named(resources, "User", "gcp-mlflow-user");
     expect(inputs).toMatchObject({ name: "mlflow", instance: "mlflow", deletionPolicy: "ABANDON" });
     expect(isSecretEnvelope(inputs["password"])).toBe(true);
     expect(named(resources, "Connection", "gcp-cluster-network-services").inputs).toMatchObject({

@@ -1,4 +1,5 @@
-import { GPU_NAMES, GPU_TYPES, gpuType } from "../../config/gpuTypes";
+import type { GPU_TYPES } from "../../config/gpuTypes";
+import { GPU_NAMES, gpuType } from "../../config/gpuTypes";
 
 /** Documentation that each row was taken from. */
 const MACHINES = "https://cloud.google.com/compute/docs/accelerator-optimized-machines";
