@@ -4,8 +4,8 @@ import type { RuleSettings } from "./rule";
 export const settings: Readonly<Record<string, RuleSettings>> = {
   "image-registry": {
     allowed: [
-      "registry.example.com/ml",
-      "registry.example.com/ml-dev",
+      "europe-west4-docker.pkg.dev/example/llmops",
+      "europe-west4-docker.pkg.dev/example-dev/llmops",
       "registry.site.example/ml",
       "registry.llmops.local:5000",
     ],

@@ -35,7 +35,8 @@ function backends(resource: Resource): readonly Value[] {
   }
 }
 
-const isKey = (name: Value): boolean => /(api[_-]?key|password|token)$/i.test(text(name) ?? "");
+const isKey = (name: Value): boolean =>
+  /(api[_-]?key|auth\w*password|token)$/i.test(text(name) ?? "");
 
 /** Whether a workload reads a key that callers must send: as a variable from a Secret, or as a mounted Secret. */
 function hasKey(workload: Resource): boolean {

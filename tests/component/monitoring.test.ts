@@ -92,7 +92,7 @@ describe("in the whole program", () => {
   };
 
   test("both only where enabled, and they change nothing else", async () => {
-    const before = await names({});
+    const before = await names({ monitoring: { enabled: false } });
     const after = await names({ board: { enabled: true }, monitoring: { enabled: true } });
     expect(after.filter((name) => !before.includes(name))).toEqual([
       "Deployment llama-board",

@@ -46,7 +46,7 @@ const PLANTED: readonly {
     what: "an image by tag",
     at: SERVER,
     path: [...CONTAINER, "image"],
-    value: "registry.example.com/ml/llama-factory-inference:0.1.0",
+    value: "europe-west4-docker.pkg.dev/example/llmops/llama-factory-inference:0.1.0",
     found: [
       "image-by-digest",
       /^Container inference runs .*:0\.1\.0, which is no digest\.$/,
@@ -123,8 +123,8 @@ const PLANTED: readonly {
     found: ["pod-restricted", "The pod has a volume of kind hostPath.", /PersistentVolumeClaim/],
   },
   {
-    what: "MLflow on an address of its own",
-    at: "Service::mlflow-service",
+    what: "the database on an address of its own",
+    at: "Service::mlflow-postgres-service",
     path: ["spec", "type"],
     value: "LoadBalancer",
     found: ["public-service-needs-key", "It is public, and its pods ask for no key.", /ClusterIP/],

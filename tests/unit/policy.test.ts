@@ -300,13 +300,20 @@ describe("stateful-protected", () => {
   test.each([
     "kubernetes:core/v1:PersistentVolumeClaim",
     "kubernetes:core/v1:PersistentVolume",
-    "kubernetes:apps/v1:StatefulSet",
     "gcp:storage/bucket:Bucket",
     "gcp:sql/databaseInstance:DatabaseInstance",
   ])("%s", (type) => {
     expect(check(type, true)).toEqual([]);
     expect(check(type, false)).toEqual(unprotected);
     expect(check(type, false, {}, "dev")).toEqual([]);
+  });
+
+  test("a StatefulSet holds data in claims that it makes itself", () => {
+    const type = "kubernetes:apps/v1:StatefulSet";
+    const claims = { spec: { volumeClaimTemplates: [{ metadata: { name: "data" } }] } };
+    expect(check(type, false, claims)).toEqual(unprotected);
+    expect(check(type, true, claims)).toEqual([]);
+    expect(check(type, false, { spec: {} })).toEqual([]);
   });
 
   test("what holds no data, and what a provider would throw away", () => {
