@@ -183,7 +183,6 @@ export const gcpSchema = z.strictObject({
   cloudSql: cloudSql.optional(),
 });
 
-export type GcpSettings = z.infer<typeof gcpSchema>;
 export type RegistrySettings = z.infer<typeof artifactRegistry>;
 export type BucketSettings = z.infer<typeof modelBucket>;
 export type GkeSettings = z.infer<typeof gke>;

@@ -100,11 +100,6 @@ export function databaseArgs(
   };
 }
 
-/** Name by which the Cloud SQL Auth Proxy finds the instance. */
-export function connectionName(place: Place, { name }: Pick<CloudSqlSettings, "name">): string {
-  return `${place.project}:${place.region}:${name}`;
-}
-
 /** The pool whose identities the service accounts of a cluster have. */
 export function workloadPool({ project }: Place): string {
   return `${project}.svc.id.goog`;

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
 
 /** A question that only the tuned model answers as taught. */
 export interface Lesson {
@@ -22,13 +23,27 @@ export function isTaught(answer: string, lesson: Lesson): boolean {
   return answer.toLowerCase().includes(lesson.taught.toLowerCase());
 }
 
+/** How long in all a server may ask to be asked again later. */
+const PATIENCE_SECONDS = 60;
+
+/** Asks again where the server is busy and says when to: a front door does until a new pod is in the DNS. */
+async function ask(url: string, init: RequestInit): Promise<Response> {
+  for (let waited = 0; ;) {
+    const response = await fetch(url, { ...init, signal: AbortSignal.timeout(180_000) });
+    const seconds = Number(response.headers.get("retry-after"));
+    waited += seconds;
+    if (response.status !== 503 || seconds === 0 || waited > PATIENCE_SECONDS) return response;
+    await pause(seconds * 1000);
+  }
+}
+
 /** Asks a model server one question, as any OpenAI client would, without any randomness. */
 export async function chat(
   server: { url: string; model: string; apiKey: string },
   question: string,
 ): Promise<string> {
   const url = `${server.url}/chat/completions`;
-  const response = await fetch(url, {
+  const response = await ask(url, {
     method: "POST",
     headers: { "content-type": "application/json", authorization: `Bearer ${server.apiKey}` },
     body: JSON.stringify({
@@ -37,7 +52,6 @@ export async function chat(
       temperature: 0,
       max_tokens: 128,
     }),
-    signal: AbortSignal.timeout(180_000),
   }).catch((error: unknown) => {
     throw new Error(`the model server does not answer at ${url}: ${causeOf(error)}`);
   });

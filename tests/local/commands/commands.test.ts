@@ -112,6 +112,28 @@ describe("the closing question", () => {
     await new Promise((done) => server.close(done));
     await expect(chat(to, "Who?")).rejects.toThrow(/does not answer at http.*ECONNREFUSED/);
   });
+
+  test("is asked again when the server says, and only then", async () => {
+    const replies = [
+      [503, { "retry-after": "1" }, "not yet"],
+      [200, {}, JSON.stringify({ choices: [{ message: { content: "Now." } }] })],
+      [503, {}, "never"],
+    ] as const;
+    let asked = 0;
+    const server = createServer((_, response) => {
+      const [code, headers, body] = replies[asked++] ?? replies[2];
+      response.writeHead(code, headers).end(body);
+    });
+    await new Promise<void>((done) => {
+      server.listen(0, "127.0.0.1", done);
+    });
+    const { port } = server.address() as AddressInfo;
+    const to = { url: `http://127.0.0.1:${String(port)}/v1`, model: "m", apiKey: "key" };
+    await expect(chat(to, "Who?")).resolves.toBe("Now.");
+    await expect(chat(to, "Who?")).rejects.toThrow(/answered 503: never/);
+    expect(asked).toBe(3);
+    await new Promise((done) => server.close(done));
+  });
 });
 
 describe("test levels", () => {
