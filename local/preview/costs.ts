@@ -25,7 +25,7 @@ interface Inputs {
     readonly resources?: { readonly requests?: { readonly storage?: string } };
   };
   readonly nodeConfig?: { readonly machineType?: string };
-  readonly autoscaling?: { readonly maxNodeCount?: number };
+  readonly autoscaling?: { readonly totalMaxNodeCount?: number };
 }
 
 /** The facts of a stack before or after the change: values by subject, such as `GPUs at most`. */
@@ -97,7 +97,7 @@ function sizeFacts(kind: string, name: string, { spec, nodeConfig, autoscaling }
       return [
         [
           `Machines of ${name}`,
-          `at most ${String(autoscaling?.maxNodeCount)} ${nodeConfig?.machineType ?? ""}`,
+          `at most ${String(autoscaling?.totalMaxNodeCount)} ${nodeConfig?.machineType ?? ""}`,
         ],
       ];
     default:

@@ -96,6 +96,19 @@ describe("the comment on a pull request", () => {
     );
   });
 
+  test("says when a pool of machines grows", async () => {
+    const { stack, settings } = stackFile("dev");
+    const gcp = settings["gcp"] as { readonly gke: { readonly gpuPools: readonly object[] } };
+    const withPools = (change: object): StackInput => {
+      const gpuPools = gcp.gke.gpuPools.map((pool) => ({ ...pool, ...change }));
+      return { stack, settings: { ...settings, gcp: { ...gcp, gke: { ...gcp.gke, gpuPools } } } };
+    };
+    const markdown = previewMarkdown("dev", await steps(withPools({}), withPools({ max: 3 })));
+    expect(markdown).toContain(
+      "- **Machines of gcp-cluster-l4-spot: at most 1 g2-standard-24 → at most 3 g2-standard-24**",
+    );
+  });
+
   test("names each changed value below its component, replacements first", async () => {
     const before = stackFile("prod");
     const training = { ...(before.settings["training"] as object), run: "again" };
