@@ -131,8 +131,9 @@ describe.each(STACKS)("stack %s", (stack) => {
       for (const [key, value] of planted) {
         await project.succeed("config", "set", "--secret", key, value);
       }
-      const { text } = await project.succeed("preview", "--diff", ...PACK);
-      expect(text).toMatch(/Policy Packs run:\s+llmops\b/);
+      const judged = await project.succeed("preview", ...PACK);
+      expect(judged.text).toMatch(/✅ llmops@v0\.1\.0/);
+      const { text } = await project.succeed("preview", "--diff");
       for (const [, value] of planted) expect(text).not.toContain(value);
       const plan = await project.plan();
       expect(new Set(plan.map(({ op }) => op))).toEqual(new Set(["create"]));

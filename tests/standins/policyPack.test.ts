@@ -26,7 +26,7 @@ new k8s.batch.v1.Job("job", {
     securityContext: { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: "RuntimeDefault" } },
     containers: [{
       name: "main",
-      image: "registry.example.com/ml/one@sha256:${"0".repeat(64)}",
+      image: "registry.llmops.local:5000/one@sha256:${"0".repeat(64)}",
       resources: { requests: { cpu: "1", memory: "1Gi" }, limits: { memory: "1Gi" } },
       securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
       ${container}

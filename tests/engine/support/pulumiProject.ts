@@ -127,7 +127,7 @@ export class PulumiProject {
   async plan(): Promise<Step[]> {
     const { stdout } = await this.succeed("preview", "--json");
     return parsePreview(stdout)
-      .filter(({ urn }) => !urn.includes("::pulumi:"))
+      .filter(({ urn }) => !/(::|\$)pulumi:/.test(urn))
       .map(({ op, urn, replaceReasons }) => ({
         op,
         name: nameOf(urn),
