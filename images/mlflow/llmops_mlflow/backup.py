@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from llmops_mlflow.errors import Failed
@@ -85,7 +86,8 @@ def restore(options: Settings, name: str) -> None:
     file = choose(options.folder, name)
     check(file)
     fresh = f"{options.database}_restoring"
-    kept = time.strftime(f"{options.database}_before_%Y%m%dt%H%M%Sz", time.gmtime())
+    # To the microsecond: two restores may start in one second.
+    kept = f"{options.database}_before_{datetime.now(UTC):%Y%m%dt%H%M%S%f}z"
     log.info("restore %s", file.name)
     run(["dropdb", "--if-exists", "--maintenance-db=postgres", fresh])
     run(["createdb", "--maintenance-db=postgres", "--template=template0", fresh])
