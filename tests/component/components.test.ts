@@ -7,23 +7,10 @@ import { ModelStorage } from "../../components/modelStorage";
 import { PlatformNamespace } from "../../components/platformNamespace";
 import { TrainingJob } from "../../components/trainingJob";
 import type { GeneratedKey } from "../../config/secrets";
+import { children, summary } from "../support/component";
 import type { Registered } from "../support/program";
-import { isSecretEnvelope, redact, runProgram } from "../support/program";
+import { isSecretEnvelope, redact } from "../support/program";
 import { IDENTITY, REMOTE_SOURCES, settingsOf, validTree } from "../support/settings";
-
-/** Runs a component alone and returns its children, without itself. */
-async function children(make: () => pulumi.ComponentResource): Promise<readonly Registered[]> {
-  const { resources } = await runProgram({ stack: "test", settings: {} }, () => {
-    make();
-    return Promise.resolve({});
-  });
-  return resources.filter(({ type }) => !type.startsWith("llmops:"));
-}
-
-const summary = (resources: readonly Registered[]) =>
-  resources.map(
-    ({ type, name, parent }) => `${type.split(":").at(-1) ?? type} ${name} < ${parent ?? "-"}`,
-  );
 
 function byKind(resources: readonly Registered[], kind: string): Registered {
   const found = resources.filter(({ type }) => type.endsWith(`:${kind}`));

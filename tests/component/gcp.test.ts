@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { Foundation } from "../../components/foundation";
 import { googlePlace } from "../../workloads/gcp";
 import { kubeconfig } from "../../workloads/gke";
+import { summary } from "../support/component";
 import type { Registered } from "../support/program";
 import { isSecretEnvelope, runProgram } from "../support/program";
 import { GKE, gcpTree, gkeTree, settingsOf } from "../support/settings";
@@ -18,11 +19,6 @@ async function made(tree: Record<string, unknown>): Promise<readonly Registered[
   });
   return resources.filter(({ type }) => type.startsWith("gcp:"));
 }
-
-const summary = (resources: readonly Registered[]) =>
-  resources.map(
-    ({ type, name, parent }) => `${type.split(":").at(-1) ?? ""} ${name} < ${parent ?? "-"}`,
-  );
 
 function named(resources: readonly Registered[], kind: string, name: string): Registered {
   const found = resources.find((each) => each.type.endsWith(`:${kind}`) && each.name === name);

@@ -1,24 +1,9 @@
-import type * as pulumi from "@pulumi/pulumi";
 import { Board } from "../../components/board";
 import { Monitoring } from "../../components/monitoring";
-import type { Registered } from "../support/program";
-import { kubernetesObjects, runProgram, stackFile } from "../support/program";
+import { children, summary } from "../support/component";
+import { kubernetesObjects, stackFile } from "../support/program";
 import { runStack } from "../support/stack";
 import { settingsOf, trainingTree } from "../support/settings";
-
-/** Runs a component alone and returns its children, without itself. */
-async function children(make: () => pulumi.ComponentResource): Promise<readonly Registered[]> {
-  const { resources } = await runProgram({ stack: "test", settings: {} }, () => {
-    make();
-    return Promise.resolve({});
-  });
-  return resources.filter(({ type }) => !type.startsWith("llmops:"));
-}
-
-const summary = (resources: readonly Registered[]) =>
-  resources.map(
-    ({ type, name, parent }) => `${type.split(":").at(-1) ?? type} ${name} < ${parent ?? "-"}`,
-  );
 
 const settings = (change: object) => settingsOf({ ...trainingTree(), ...change });
 
