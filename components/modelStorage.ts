@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { StorageSettings } from "../config/schema";
 import type { ClaimSettings } from "../config/storage";
 import { NAMES } from "../workloads/names";
+import { SKIP_AWAIT } from "../workloads/pod";
 import { claimSpec, hostPathVolumeSpec } from "../workloads/storage";
 
 /** Arguments of {@link ModelStorage}. */
@@ -85,6 +86,6 @@ export class ModelStorage extends pulumi.ComponentResource {
 }
 
 /** A class may bind only once a pod is there, so `up` does not wait for such a claim. */
-function awaitAnnotations({ volume }: ClaimSettings): Record<string, string> {
-  return volume.kind === "storageClass" ? { "pulumi.com/skipAwait": "true" } : {};
+function awaitAnnotations({ volume }: ClaimSettings): Readonly<Record<string, string>> {
+  return volume.kind === "storageClass" ? SKIP_AWAIT : {};
 }

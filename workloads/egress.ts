@@ -3,6 +3,7 @@ import type { Settings } from "../config/schema";
 import { isRemote } from "../config/sources";
 import type { ModelRole } from "../config/usedSources";
 import { hasIdentity, usedSources } from "../config/usedSources";
+import type { Role } from "./names";
 import { NAMES } from "./names";
 
 type PolicySpec = types.input.networking.v1.NetworkPolicySpec;
@@ -10,6 +11,16 @@ type EgressRule = types.input.networking.v1.NetworkPolicyEgressRule;
 
 /** Settings that say who connects to what outside of the cluster. */
 export type EgressSettings = Pick<Settings, "network" | "models" | "training" | "mlflow" | "gcp">;
+
+/** Selects every pod of a role. */
+export const everyPod = (role: Role): { readonly matchLabels: Record<string, string> } => ({
+  matchLabels: { "app.kubernetes.io/component": role },
+});
+
+/** A TCP port, as rules of a NetworkPolicy list it. */
+export const tcp = (port: number): types.input.networking.v1.NetworkPolicyPort[] => [
+  { protocol: "TCP", port },
+];
 
 /** Private, shared, loopback and link-local ranges: clusters, offices, metadata servers. */
 const NOT_PUBLIC = [
@@ -23,8 +34,8 @@ const NOT_PUBLIC = [
 
 /** Where GKE answers for Workload Identity: by its own agent, or with Dataplane V2. */
 export const METADATA_SERVER: EgressRule[] = [
-  { to: [{ ipBlock: { cidr: "169.254.169.252/32" } }], ports: [{ protocol: "TCP", port: 988 }] },
-  { to: [{ ipBlock: { cidr: "169.254.169.254/32" } }], ports: [{ protocol: "TCP", port: 80 }] },
+  { to: [{ ipBlock: { cidr: "169.254.169.252/32" } }], ports: tcp(988) },
+  { to: [{ ipBlock: { cidr: "169.254.169.254/32" } }], ports: tcp(80) },
 ];
 
 /** A workload that reads or writes models, or reports to W&B, outside of the cluster. */
@@ -67,11 +78,11 @@ function uses(settings: EgressSettings): Use[] {
 export function repositories({ network }: Pick<Settings, "network">): EgressRule[] {
   if (network.egress === undefined) {
     const everywhere = { cidr: "0.0.0.0/0", except: NOT_PUBLIC };
-    return [{ to: [{ ipBlock: everywhere }], ports: [{ protocol: "TCP", port: 443 }] }];
+    return [{ to: [{ ipBlock: everywhere }], ports: tcp(443) }];
   }
   return network.egress.map(({ cidr, ports }) => ({
     to: [{ ipBlock: { cidr } }],
-    ports: ports.map((port) => ({ protocol: "TCP", port })),
+    ports: ports.flatMap((port) => tcp(port)),
   }));
 }
 
@@ -90,7 +101,7 @@ export function egressPolicies(settings: EgressSettings): Record<string, PolicyS
     return [
       {
         podSelector: {
-          matchLabels: { "app.kubernetes.io/component": role },
+          ...everyPod(role),
           matchExpressions: [{ key, operator: "In", values: instances }],
         },
         policyTypes: ["Egress"],

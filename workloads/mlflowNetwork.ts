@@ -1,7 +1,7 @@
 import type { types } from "@pulumi/kubernetes";
 import { hasIdentity } from "../config/usedSources";
 import type { EgressSettings } from "./egress";
-import { METADATA_SERVER, repositories } from "./egress";
+import { METADATA_SERVER, everyPod, repositories, tcp } from "./egress";
 import type { Role } from "./names";
 import { NAMES, PORTS, selectorLabels } from "./names";
 
@@ -14,15 +14,9 @@ type MlflowNetworkSettings = Pick<EgressSettings, "mlflow" | "network" | "gcp">;
 /** Port on which a Cloud SQL instance takes connections of its Auth Proxy. */
 const CLOUD_SQL_PORT = 3307;
 
-const all = (component: Role): Selector => ({
-  matchLabels: { "app.kubernetes.io/component": component },
-});
 const one = (role: Role, instance: string): Selector => ({
   matchLabels: selectorLabels(role, instance),
 });
-const tcp = (port: number): types.input.networking.v1.NetworkPolicyPort[] => [
-  { protocol: "TCP", port },
-];
 const out = (podSelector: Selector, egress: EgressRule[]): PolicySpec => ({
   podSelector,
   policyTypes: ["Egress"],
@@ -39,11 +33,13 @@ function postgresPolicies(hasBackup: boolean): Policies {
   const backup = hasBackup ? [{ podSelector: BACKUP }] : [];
   return {
     postgres: {
-      podSelector: all("postgres"),
+      podSelector: everyPod("postgres"),
       policyTypes: ["Ingress"],
-      ingress: [{ from: [{ podSelector: all("mlflow") }, ...backup], ports: tcp(PORTS.postgres) }],
+      ingress: [
+        { from: [{ podSelector: everyPod("mlflow") }, ...backup], ports: tcp(PORTS.postgres) },
+      ],
     },
-    "mlflow-to-postgres": out(all("mlflow"), TO_SERVER),
+    "mlflow-to-postgres": out(everyPod("mlflow"), TO_SERVER),
     ...(hasBackup ? { "backup-to-postgres": out(BACKUP, TO_SERVER) } : {}),
   };
 }
@@ -58,7 +54,7 @@ function databasePolicies({ backend }: MlflowNetworkSettings["mlflow"]): Policie
     case "cloudsql": {
       const port = backend.kind === "external" ? backend.port : CLOUD_SQL_PORT;
       const to = [{ ipBlock: { cidr: backend.cidr } }];
-      return { "mlflow-to-database": out(all("mlflow"), [{ to, ports: tcp(port) }]) };
+      return { "mlflow-to-database": out(everyPod("mlflow"), [{ to, ports: tcp(port) }]) };
     }
   }
 }
@@ -81,9 +77,11 @@ export function mlflowPolicies(settings: MlflowNetworkSettings): Policies {
   return {
     ...databasePolicies(mlflow),
     ...(mlflow.gc === undefined ? {} : { "mlflow-gc-to-mlflow": out(GC, toMlflow) }),
-    ...(google ? { "mlflow-to-repositories": out(all("mlflow"), repositories(settings)) } : {}),
+    ...(google
+      ? { "mlflow-to-repositories": out(everyPod("mlflow"), repositories(settings)) }
+      : {}),
     ...(google && hasIdentity(settings, "mlflow")
-      ? { "mlflow-to-metadata-server": out(all("mlflow"), METADATA_SERVER) }
+      ? { "mlflow-to-metadata-server": out(everyPod("mlflow"), METADATA_SERVER) }
       : {}),
   };
 }

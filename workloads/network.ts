@@ -1,23 +1,16 @@
 import type { types } from "@pulumi/kubernetes";
 import type { Settings } from "../config/schema";
 import type { EgressSettings } from "./egress";
-import { egressPolicies } from "./egress";
+import { egressPolicies, everyPod, tcp } from "./egress";
 import { mlflowClients, mlflowPolicies } from "./mlflowNetwork";
-import type { Role } from "./names";
 import { PORTS } from "./names";
 
 type Peer = types.input.networking.v1.NetworkPolicyPeer;
 type PolicySpec = types.input.networking.v1.NetworkPolicySpec;
 
-const role = (name: Role): types.input.meta.v1.LabelSelector => ({
-  matchLabels: { "app.kubernetes.io/component": name },
-});
 const namespace = (name: string): Peer => ({
   namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": name } },
 });
-const tcp = (port: number): types.input.networking.v1.NetworkPolicyPort[] => [
-  { protocol: "TCP", port },
-];
 
 /** Settings that say who may talk to whom. */
 export type NetworkSettings = EgressSettings & Pick<Settings, "frontDoor" | "board">;
@@ -25,13 +18,13 @@ export type NetworkSettings = EgressSettings & Pick<Settings, "frontDoor" | "boa
 /** Clients reach the front door, monitoring its metrics, and it reaches the model servers. */
 function frontDoorPolicy(clients: Peer[], monitoring: Peer): PolicySpec {
   return {
-    podSelector: role("front-door"),
+    podSelector: everyPod("front-door"),
     policyTypes: ["Ingress", "Egress"],
     ingress: [
       ...(clients.length > 0 ? [{ from: clients, ports: tcp(PORTS.frontDoor) }] : []),
       { from: [monitoring], ports: tcp(PORTS.frontDoorMetrics) },
     ],
-    egress: [{ to: [{ podSelector: role("inference") }], ports: tcp(PORTS.modelServer) }],
+    egress: [{ to: [{ podSelector: everyPod("inference") }], ports: tcp(PORTS.modelServer) }],
   };
 }
 
@@ -41,7 +34,7 @@ function gpuMetricsPolicy({ training, network }: NetworkSettings): Record<string
   const from = [namespace(network.monitoringNamespace)];
   return {
     training: {
-      podSelector: role("training"),
+      podSelector: everyPod("training"),
       policyTypes: ["Ingress"],
       ingress: [{ from, ports: tcp(PORTS.dcgmExporter) }],
     },
@@ -57,15 +50,15 @@ function boardPolicy({ board }: NetworkSettings): Record<string, PolicySpec> {
   ];
   // An empty list of peers would let in everybody.
   const ingress = from.length === 0 ? [] : [{ from, ports: tcp(PORTS.board) }];
-  return { board: { podSelector: role("board"), policyTypes: ["Ingress"], ingress } };
+  return { board: { podSelector: everyPod("board"), policyTypes: ["Ingress"], ingress } };
 }
 
 /** The pods of one run talk to each other over ports of their choice. */
 const trainingNodes: PolicySpec = {
-  podSelector: role("training"),
+  podSelector: everyPod("training"),
   policyTypes: ["Ingress", "Egress"],
-  ingress: [{ from: [{ podSelector: role("training") }] }],
-  egress: [{ to: [{ podSelector: role("training") }] }],
+  ingress: [{ from: [{ podSelector: everyPod("training") }] }],
+  egress: [{ to: [{ podSelector: everyPod("training") }] }],
 };
 
 /**
@@ -79,7 +72,7 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
     ...network.clientCidrs.map((cidr) => ({ ipBlock: { cidr } })),
   ];
   const monitoring = namespace(network.monitoringNamespace);
-  const door: Peer[] = frontDoor.enabled ? [{ podSelector: role("front-door") }] : [];
+  const door: Peer[] = frontDoor.enabled ? [{ podSelector: everyPod("front-door") }] : [];
   return {
     "default-deny": { podSelector: {}, policyTypes: ["Ingress", "Egress"] },
     "allow-dns": {
@@ -101,17 +94,17 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
       ],
     },
     "training-to-mlflow": {
-      podSelector: role("training"),
+      podSelector: everyPod("training"),
       policyTypes: ["Egress"],
-      egress: [{ to: [{ podSelector: role("mlflow") }], ports: tcp(PORTS.mlflow) }],
+      egress: [{ to: [{ podSelector: everyPod("mlflow") }], ports: tcp(PORTS.mlflow) }],
     },
     mlflow: {
-      podSelector: role("mlflow"),
+      podSelector: everyPod("mlflow"),
       policyTypes: ["Ingress"],
       ingress: [
         {
           from: [
-            { podSelector: role("training") },
+            { podSelector: everyPod("training") },
             ...mlflowClients(settings),
             monitoring,
             ...clients,
@@ -121,7 +114,7 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
       ],
     },
     inference: {
-      podSelector: role("inference"),
+      podSelector: everyPod("inference"),
       policyTypes: ["Ingress"],
       ingress: [{ from: [monitoring, ...door, ...clients], ports: tcp(PORTS.modelServer) }],
     },
