@@ -6,7 +6,7 @@ import { NAMES, labels } from "../workloads/names";
 import { SKIP_AWAIT } from "../workloads/pod";
 import { trainingJobLabels, trainingJobSpec } from "../workloads/trainingJob";
 import { NODES_SERVICE, nodesServiceSpec } from "../workloads/trainingNodes";
-import { runId, trainedModelFolder } from "../workloads/trainingRun";
+import { runId } from "../workloads/trainingRun";
 
 /** Arguments of {@link TrainingJob}. */
 export interface TrainingJobArgs {
@@ -39,17 +39,12 @@ export interface TrainingJobArgs {
 export class TrainingJob extends pulumi.ComponentResource {
   /** The run id. */
   public readonly runId: pulumi.Output<string>;
-  /** Folder of the resulting model on `model-output-pvc`. */
-  public readonly modelFolder: pulumi.Output<string>;
 
   public constructor(name: string, args: TrainingJobArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llmops:index:TrainingJob", name, {}, opts);
     const { files, namespace } = args;
     const { settings } = files;
     this.runId = args.image.apply((image) => runId({ ...files, image }));
-    this.modelFolder = this.runId.apply((id) =>
-      trainedModelFolder(files.config, settings.merge, id),
-    );
     const dataVolume = this.dataVolume(args);
     if (settings.nodes > 1) this.nodesService(namespace);
     new k8s.batch.v1.Job(
@@ -67,7 +62,7 @@ export class TrainingJob extends pulumi.ComponentResource {
       },
       { parent: this, customTimeouts: { create: `${String(settings.timeoutMinutes)}m` } },
     );
-    this.registerOutputs({ runId: this.runId, modelFolder: this.modelFolder });
+    this.registerOutputs({ runId: this.runId });
   }
 
   private nodesService(namespace: pulumi.Input<string>): void {
