@@ -11,13 +11,11 @@ import { Monitoring } from "./components/monitoring";
 import { PlatformNamespace } from "./components/platformNamespace";
 import { TrainingJob } from "./components/trainingJob";
 import { loadConfig } from "./config/load";
-import { hasIdentity } from "./config/usedSources";
 import { endpoints as endpointsOf } from "./workloads/endpoints";
 import { googlePlace } from "./workloads/gcp";
 import { afterTraining } from "./workloads/servedRun";
 
 const { settings, secrets, generated, training: files } = loadConfig(__dirname);
-const { accelerator, pullSecrets } = settings.images;
 
 const place = googlePlace(settings);
 const foundation = place && new Foundation("gcp", { place, settings, secrets });
@@ -26,63 +24,31 @@ const images = new Images("images", { settings }, { dependsOn: foundation?.stora
 const provider = new k8s.Provider("cluster", foundation?.cluster ?? settings.cluster);
 const inCluster = { provider, dependsOn: foundation ?? [] };
 const { namespace } = new PlatformNamespace("llmops", settings, inCluster);
-const volumes = { namespace, settings: settings.storage };
-const storage = new ModelStorage("storage", volumes, { provider });
+const claims = new ModelStorage("storage", { namespace, settings }, { provider });
 const credentials = new Credentials("credentials", { namespace, secrets, generated }, { provider });
 
-const { names: secretNames, apiKeySecret, apiKey } = credentials;
-const pod = { namespace, accelerator, pullSecrets };
-const claims = { modelOutput: storage.modelOutput, hubCache: storage.hubCache };
-const modelPod = { ...pod, claims, secrets: secretNames };
+// What everything in the namespace is made from; each component says which of it it uses.
+const { names, apiKey, apiKeySecret } = credentials;
+const platform = { namespace, settings, images, claims, secrets: names };
 
-const mlflow = new Mlflow(
-  "mlflow",
-  { ...pod, settings, images, claims: storage, secrets: secretNames },
-  { provider },
-);
-
-const training =
-  files &&
-  new TrainingJob(
-    "llama-factory-train",
-    {
-      ...modelPod,
-      files,
-      image: images.training,
-      dataClaim: storage.trainingData,
-      trackingUri: mlflow.trackingUri,
-      identity: hasIdentity(settings, "training"),
-      dcgmExporter: settings.images.dcgmExporter,
-    },
-    { provider },
-  );
+const { trackingUri } = new Mlflow("mlflow", platform, { provider });
+const run = files && { ...platform, files, trackingUri };
+const training = run && new TrainingJob("llama-factory-train", run, { provider });
 
 const trained = files && training && { ...files, runId: training.runId };
 for (const model of settings.models) {
-  new ModelServer(
-    model.name,
-    {
-      ...modelPod,
-      settings: model,
-      image: images.inference,
-      trained,
-      apiKeySecret,
-      identity: hasIdentity(settings, "inference"),
-    },
-    // A run is served only after it has succeeded, whatever the path says already.
-    { provider, dependsOn: afterTraining(model, trained) && training ? [training] : [] },
-  );
+  // A run is served only after it has succeeded, whatever the path says already.
+  const dependsOn = training && afterTraining(model, trained) ? [training] : [];
+  const server = { ...platform, model, trained, apiKeySecret };
+  new ModelServer(model.name, server, { provider, dependsOn });
 }
 
 if (images.frontDoor !== undefined) {
-  new FrontDoor("front-door", { ...pod, settings, image: images.frontDoor, apiKey }, { provider });
+  const door = { ...platform, image: images.frontDoor, apiKey };
+  new FrontDoor("front-door", door, { provider });
 }
-if (settings.board.enabled) {
-  const board = { ...pod, claims, settings: settings.board, image: images.training };
-  new Board("llama-board", { ...board, dataClaim: storage.trainingData }, { provider });
-}
-if (settings.monitoring.enabled)
-  new Monitoring("monitoring", { namespace, settings }, { provider });
+if (settings.board.enabled) new Board("llama-board", platform, { provider });
+if (settings.monitoring.enabled) new Monitoring("monitoring", platform, { provider });
 
 export const endpoints = endpointsOf(settings);
 export const models = settings.models.map(({ name }) => name);

@@ -16,13 +16,12 @@ import { serviceMetadata, serviceSpec } from "../workloads/service";
 /** Arguments of {@link FrontDoor}. */
 export interface FrontDoorArgs {
   readonly namespace: pulumi.Input<string>;
-  /** Its own settings, the models that it leads to, and the namespace that their names lie in. */
-  readonly settings: Pick<Settings, "frontDoor" | "models" | "namespace">;
+  /** Its own settings, the models that it leads to, the namespace that their names lie in, and the images'. */
+  readonly settings: Pick<Settings, "frontDoor" | "models" | "namespace" | "images">;
   /** Image by digest. */
   readonly image: pulumi.Input<string>;
   /** The key that clients send. */
   readonly apiKey: pulumi.Output<string>;
-  readonly pullSecrets: readonly string[];
 }
 
 /**
@@ -32,7 +31,8 @@ export interface FrontDoorArgs {
 export class FrontDoor extends pulumi.ComponentResource {
   public constructor(name: string, args: FrontDoorArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llmops:index:FrontDoor", name, {}, opts);
-    const { namespace, settings } = args;
+    const { namespace, settings, image } = args;
+    const { pullSecrets } = settings.images;
     const { replicas, service, ingress } = settings.frontDoor;
     const metadata = {
       name: NAMES.frontDoor,
@@ -43,8 +43,8 @@ export class FrontDoor extends pulumi.ComponentResource {
     const config = { metadata: { namespace }, data: frontDoorConfig(settings) };
     const configMap = new k8s.core.v1.ConfigMap(NAMES.frontDoor, config, child).metadata.name;
     const keySecret = this.keySecret(args);
-    const spec = frontDoorSpec({ ...args, settings: settings.frontDoor, configMap, keySecret });
-    new k8s.apps.v1.Deployment(NAMES.frontDoor, { metadata, spec }, child);
+    const pod = { settings: settings.frontDoor, image, pullSecrets, configMap, keySecret };
+    new k8s.apps.v1.Deployment(NAMES.frontDoor, { metadata, spec: frontDoorSpec(pod) }, child);
     new k8s.core.v1.Service(
       NAMES.frontDoor,
       {

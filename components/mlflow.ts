@@ -24,8 +24,8 @@ export interface MlflowClaims {
 /** Arguments of {@link Mlflow}. */
 export interface MlflowArgs {
   readonly namespace: pulumi.Input<string>;
-  /** Settings of MLflow, the namespace's name, which its allowed hosts are made of, and identities. */
-  readonly settings: Pick<Settings, "mlflow" | "namespace" | "gcp" | "training">;
+  /** Settings of MLflow and the images, the namespace's name, which its allowed hosts are made of, and identities. */
+  readonly settings: Pick<Settings, "mlflow" | "images" | "namespace" | "gcp" | "training">;
   /** Images by digest; that of Postgres is needed with backend `postgres`. */
   readonly images: {
     readonly mlflow: pulumi.Input<string>;
@@ -34,7 +34,6 @@ export interface MlflowArgs {
   readonly claims: MlflowClaims;
   /** Names of the Secrets that exist, by the key read from them. */
   readonly secrets: SecretNames;
-  readonly pullSecrets: readonly string[];
 }
 
 /**
@@ -50,9 +49,10 @@ export class Mlflow extends pulumi.ComponentResource {
     const { mlflow: settings, namespace } = args.settings;
     const dependsOn = this.postgres(args);
     const pod: MlflowPodArgs = {
-      ...args,
+      secrets: args.secrets,
       settings,
       namespace,
+      pullSecrets: args.settings.images.pullSecrets,
       image: args.images.mlflow,
       claim: this.storeClaim(args),
       identity: hasIdentity(args.settings, "mlflow"),
@@ -102,7 +102,7 @@ export class Mlflow extends pulumi.ComponentResource {
     );
   }
 
-  private postgres({ settings, claims, ...args }: MlflowArgs): Postgres[] {
+  private postgres({ settings, namespace, claims, ...args }: MlflowArgs): Postgres[] {
     const { backend, placement } = settings.mlflow;
     if (backend.kind !== "postgres") return [];
     const why = "Postgres needs the claim mlflow-database-pvc";
@@ -110,9 +110,10 @@ export class Mlflow extends pulumi.ComponentResource {
       new Postgres(
         NAMES.postgres,
         {
-          ...args,
+          namespace,
           settings: backend,
           placement,
+          pullSecrets: settings.images.pullSecrets,
           image: required(args.images.postgres, "images.postgres", "Postgres needs an image"),
           claim: required(claims.mlflowDatabase, "claims.mlflowDatabase", why),
           backupClaim: claims.mlflowBackup,

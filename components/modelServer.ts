@@ -1,8 +1,11 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { ModelSettings } from "../config/models";
+import type { Settings } from "../config/schema";
+import { hasIdentity } from "../config/usedSources";
 import { autoscalerSpec } from "../workloads/autoscaler";
 import type { ModelClaims } from "../workloads/modelPieces";
+import type { ModelServerPodArgs } from "../workloads/modelServer";
 import {
   disruptionBudgetSpec,
   modelServerSpec,
@@ -17,10 +20,11 @@ import { serviceMetadata, serviceSpec } from "../workloads/service";
 /** Arguments of {@link ModelServer}. */
 export interface ModelServerArgs {
   readonly namespace: pulumi.Input<string>;
-  readonly settings: ModelSettings;
-  readonly accelerator: "cuda" | "cpu";
-  /** Image by digest. */
-  readonly image: pulumi.Input<string>;
+  readonly model: ModelSettings;
+  /** Settings of the stack. */
+  readonly settings: Pick<Settings, "images" | "gcp">;
+  /** Images by digest. */
+  readonly images: { readonly inference: pulumi.Input<string> };
   /** The stack's training and its run, if there is one. */
   readonly trained: TrainedRun | undefined;
   readonly claims: ModelClaims;
@@ -28,9 +32,6 @@ export interface ModelServerArgs {
   readonly apiKeySecret: pulumi.Input<string>;
   /** Names of the Secrets that exist, by the key read from them. */
   readonly secrets: Readonly<Record<string, pulumi.Input<string>>>;
-  /** Whether the pod acts as a Google service account. */
-  readonly identity: boolean;
-  readonly pullSecrets: readonly string[];
 }
 
 /**
@@ -40,51 +41,67 @@ export interface ModelServerArgs {
 export class ModelServer extends pulumi.ComponentResource {
   public constructor(name: string, args: ModelServerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llmops:index:ModelServer", name, {}, opts);
-    const { settings, namespace } = args;
-    const server = modelServerName(settings.name);
-    const metadata = { name: server, namespace, labels: labels("inference", settings.name) };
-    const selector = selectorLabels("inference", settings.name);
+    const { model, namespace } = args;
+    const server = modelServerName(model.name);
+    const metadata = { name: server, namespace, labels: labels("inference", model.name) };
+    const selector = selectorLabels("inference", model.name);
     const config = new k8s.core.v1.ConfigMap(
       server,
       {
         metadata: { namespace },
-        data: { [CONFIG_FILE]: SERVERS[settings.server].yaml(settings) },
+        data: { [CONFIG_FILE]: SERVERS[model.server].yaml(model) },
       },
       { parent: this },
     );
     new k8s.apps.v1.Deployment(
       server,
       {
-        metadata: { ...metadata, ...rolloutMetadata(args) },
-        spec: modelServerSpec({ ...args, configMap: config.metadata.name }),
+        metadata: { ...metadata, ...rolloutMetadata({ ...args, settings: model }) },
+        spec: modelServerSpec(podArgs(args, config.metadata.name)),
       },
-      { parent: this, ignoreChanges: ["spec.replicas"], customTimeouts: rolloutTimeouts(settings) },
+      { parent: this, ignoreChanges: ["spec.replicas"], customTimeouts: rolloutTimeouts(model) },
     );
     new k8s.core.v1.Service(
       server,
       {
         metadata: serviceMetadata(metadata),
-        spec: serviceSpec(settings.service, selector, PORTS.modelServer),
+        spec: serviceSpec(model.service, selector, PORTS.modelServer),
       },
       { parent: this },
     );
     new k8s.autoscaling.v2.HorizontalPodAutoscaler(
-      `${NAMES.autoscaler}-${settings.name}`,
+      `${NAMES.autoscaler}-${model.name}`,
       {
-        metadata: { ...metadata, name: `${NAMES.autoscaler}-${settings.name}` },
-        spec: autoscalerSpec(settings),
+        metadata: { ...metadata, name: `${NAMES.autoscaler}-${model.name}` },
+        spec: autoscalerSpec(model),
       },
       { parent: this },
     );
-    if (settings.replicas.max > 1) {
+    if (model.replicas.max > 1) {
       new k8s.policy.v1.PodDisruptionBudget(
         server,
-        { metadata, spec: disruptionBudgetSpec(settings) },
+        { metadata, spec: disruptionBudgetSpec(model) },
         { parent: this },
       );
     }
     this.registerOutputs();
   }
+}
+
+function podArgs(
+  { model, settings, images, ...args }: ModelServerArgs,
+  configMap: pulumi.Input<string>,
+): ModelServerPodArgs {
+  const { accelerator, pullSecrets } = settings.images;
+  return {
+    ...args,
+    settings: model,
+    accelerator,
+    pullSecrets,
+    image: images.inference,
+    identity: hasIdentity(settings, "inference"),
+    configMap,
+  };
 }
 
 function rolloutTimeouts(settings: ModelSettings): pulumi.CustomTimeouts {

@@ -1,6 +1,6 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-import type { StorageSettings } from "../config/schema";
+import type { Settings } from "../config/schema";
 import type { ClaimSettings } from "../config/storage";
 import { NAMES } from "../workloads/names";
 import { SKIP_AWAIT } from "../workloads/pod";
@@ -9,7 +9,7 @@ import { claimSpec, hostPathVolumeSpec } from "../workloads/storage";
 /** Arguments of {@link ModelStorage}. */
 export interface ModelStorageArgs {
   readonly namespace: pulumi.Input<string>;
-  readonly settings: StorageSettings;
+  readonly settings: Pick<Settings, "storage">;
 }
 
 /**
@@ -35,7 +35,7 @@ export class ModelStorage extends pulumi.ComponentResource {
     const claim = (base: string, volumeBase: string, settings: ClaimSettings) =>
       this.claim(base, volumeBase, settings, args.namespace);
     const { modelOutput, trainingData, mlflow, mlflowDatabase, mlflowBackup, hubCache } =
-      args.settings;
+      args.settings.storage;
     this.modelOutput = claim(NAMES.modelOutput, "llama-model-pv", modelOutput);
     this.trainingData =
       trainingData && claim(NAMES.trainingData, "llama-training-data-pv", trainingData);

@@ -1,9 +1,12 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { TrainingFiles } from "../config/load";
+import type { Settings } from "../config/schema";
+import { hasIdentity } from "../config/usedSources";
 import type { ModelClaims } from "../workloads/modelPieces";
 import { NAMES, labels } from "../workloads/names";
 import { SKIP_AWAIT } from "../workloads/pod";
+import type { TrainingPodArgs } from "../workloads/training";
 import { trainingJobLabels, trainingJobSpec } from "../workloads/trainingJob";
 import { NODES_SERVICE, nodesServiceSpec } from "../workloads/trainingNodes";
 import { runId } from "../workloads/trainingRun";
@@ -11,23 +14,18 @@ import { runId } from "../workloads/trainingRun";
 /** Arguments of {@link TrainingJob}. */
 export interface TrainingJobArgs {
   readonly namespace: pulumi.Input<string>;
-  /** Settings, training file and, if it is in the project, the data set. */
+  /** Settings of the stack. */
+  readonly settings: Pick<Settings, "images" | "gcp">;
+  /** Settings of the training, its file and, if it is in the project, the data set. */
   readonly files: TrainingFiles;
-  /** Image by digest: part of the run's identity. */
-  readonly image: pulumi.Output<string>;
-  readonly accelerator: "cuda" | "cpu";
-  readonly claims: ModelClaims;
-  /** Name of `training-data-pvc`; needed with data of kind `volume`. */
-  readonly dataClaim: pulumi.Input<string> | undefined;
+  /** Images by digest; that of the training is part of the run's identity. */
+  readonly images: { readonly training: pulumi.Output<string> };
+  /** Names of the claims; `training-data-pvc` is needed with data of kind `volume`. */
+  readonly claims: ModelClaims & { readonly trainingData: pulumi.Input<string> | undefined };
   /** Tracking URI of MLflow. */
   readonly trackingUri: string;
   /** Names of the Secrets that exist, by the key read from them. */
   readonly secrets: Readonly<Record<string, pulumi.Input<string>>>;
-  /** Whether the pod acts as a Google service account. */
-  readonly identity: boolean;
-  /** Image of dcgm-exporter; used where the settings want it. */
-  readonly dcgmExporter?: string | undefined;
-  readonly pullSecrets: readonly string[];
 }
 
 /**
@@ -42,10 +40,10 @@ export class TrainingJob extends pulumi.ComponentResource {
 
   public constructor(name: string, args: TrainingJobArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llmops:index:TrainingJob", name, {}, opts);
-    const { files, namespace } = args;
+    const { files, namespace, images } = args;
     const { settings } = files;
-    this.runId = args.image.apply((image) => runId({ ...files, image }));
-    const dataVolume = this.dataVolume(args);
+    this.runId = images.training.apply((image) => runId({ ...files, image }));
+    const pod = this.podArgs(args);
     if (settings.nodes > 1) this.nodesService(namespace);
     new k8s.batch.v1.Job(
       name,
@@ -57,12 +55,28 @@ export class TrainingJob extends pulumi.ComponentResource {
           ...(settings.await ? {} : { annotations: SKIP_AWAIT }),
         },
         spec: pulumi
-          .all([this.runId, args.image])
-          .apply(([id, image]) => trainingJobSpec({ ...args, runId: id, image, dataVolume })),
+          .all([this.runId, images.training])
+          .apply(([id, image]) => trainingJobSpec({ ...pod, runId: id, image })),
       },
       { parent: this, customTimeouts: { create: `${String(settings.timeoutMinutes)}m` } },
     );
     this.registerOutputs({ runId: this.runId });
+  }
+
+  private podArgs(args: TrainingJobArgs): Omit<TrainingPodArgs, "runId" | "image"> {
+    const { settings, files, trackingUri, claims, secrets } = args;
+    const { accelerator, pullSecrets, dcgmExporter } = settings.images;
+    return {
+      files,
+      trackingUri,
+      claims,
+      secrets,
+      accelerator,
+      pullSecrets,
+      dcgmExporter,
+      identity: hasIdentity(settings, "training"),
+      dataVolume: this.dataVolume(args),
+    };
   }
 
   private nodesService(namespace: pulumi.Input<string>): void {
@@ -81,13 +95,14 @@ export class TrainingJob extends pulumi.ComponentResource {
   private dataVolume(args: TrainingJobArgs): k8s.types.input.core.v1.Volume {
     const name = "train-data";
     if (args.files.data === undefined) {
-      if (args.dataClaim === undefined) {
+      const claimName = args.claims.trainingData;
+      if (claimName === undefined) {
         throw new pulumi.InputPropertyError({
-          propertyPath: "dataClaim",
+          propertyPath: "claims.trainingData",
           reason: "training data of kind volume needs the claim training-data-pvc",
         });
       }
-      return { name, persistentVolumeClaim: { claimName: args.dataClaim, readOnly: true } };
+      return { name, persistentVolumeClaim: { claimName, readOnly: true } };
     }
     const data = new k8s.core.v1.ConfigMap(
       "training-data",

@@ -31,7 +31,7 @@ describe("ModelStorage", () => {
           namespace: "ns",
           settings: settings({
             storage: { modelOutput, mlflow: { volume: { kind: "existingClaim", name: "mine" } } },
-          }).storage,
+          }),
         }),
     );
   const hostPath = { kind: "hostPath", path: "/mnt/m", node: "n" };
@@ -67,7 +67,7 @@ describe("ModelStorage", () => {
               modelOutput: { volume: { kind: "existingClaim", name: "mine" } },
               hubCache: { volume: hostPath, protect: false },
             },
-          }).storage,
+          }),
         }),
     );
     expect(summary(made)).toEqual([
@@ -254,22 +254,21 @@ describe("Images", () => {
 
 describe("ModelServer", () => {
   const server = (change: object = {}) => {
-    const tree = { models: [{ name: "m", source: { kind: "volume", path: "x" }, ...change }] };
-    const [model] = settings(tree).models;
+    const models = [{ name: "m", source: { kind: "volume", path: "x" }, ...change }];
+    const tree = settings({ models });
+    const [model] = tree.models;
     if (model === undefined) throw new Error("the tree has a model");
     return children(
       () =>
         new ModelServer("m", {
           namespace: "ns",
-          settings: model,
-          accelerator: "cpu",
-          image: "r/i@sha256:0",
+          model,
+          settings: tree,
+          images: { inference: "r/i@sha256:0" },
           trained: undefined,
           claims: { modelOutput: "model-output-pvc", hubCache: undefined },
           apiKeySecret: "key-1",
           secrets: {},
-          identity: false,
-          pullSecrets: [],
         }),
     );
   };
@@ -310,7 +309,6 @@ describe("FrontDoor", () => {
           settings: tree,
           image: "r/f@sha256:0",
           apiKey: pulumi.secret("planted-key"),
-          pullSecrets: [],
         }),
     );
   };
@@ -398,23 +396,19 @@ describe("what downloads a model", () => {
       });
       const common = {
         namespace: "ns",
-        accelerator: "cpu" as const,
-        claims: { modelOutput: "model-output-pvc", hubCache: undefined },
+        settings: tree,
+        images: { training: pulumi.output("r/t@sha256:0"), inference: "r/i@sha256:0" },
+        claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
         secrets: names,
-        identity: false,
-        pullSecrets: [],
       };
       new TrainingJob("train", {
         ...common,
         files: { settings: tree.training, config: {}, data: {} },
-        image: pulumi.output("r/t@sha256:0"),
-        dataClaim: undefined,
         trackingUri: "http://mlflow:5000",
       });
       return new ModelServer("m", {
         ...common,
-        settings: model,
-        image: "r/i@sha256:0",
+        model,
         trained: undefined,
         apiKeySecret,
       });
@@ -453,7 +447,7 @@ test.each([
   [2, ["Service training-nodes < train"]],
 ])("training on %s nodes has the Service that names its pods: %j", async (nodes, expected) => {
   const made = await children(() => {
-    const { training } = settings({
+    const tree = settings({
       training: {
         configFile: "t.yaml",
         baseModel: { kind: "volume", path: "m" },
@@ -463,17 +457,14 @@ test.each([
         queue: "gpu",
       },
     });
-    if (training === undefined) throw new Error("it is there");
+    if (tree.training === undefined) throw new Error("it is there");
     return new TrainingJob("train", {
       namespace: "ns",
-      accelerator: "cpu",
-      claims: { modelOutput: "model-output-pvc", hubCache: undefined },
+      settings: tree,
+      images: { training: pulumi.output("r/t@sha256:0") },
+      claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
       secrets: {},
-      identity: false,
-      pullSecrets: [],
-      files: { settings: training, config: {}, data: {} },
-      image: pulumi.output("r/t@sha256:0"),
-      dataClaim: undefined,
+      files: { settings: tree.training, config: {}, data: {} },
       trackingUri: "http://mlflow:5000",
     });
   });

@@ -22,7 +22,6 @@ async function children(
       images: { mlflow: "r/m@sha256:0", postgres: "r/p@sha256:0" },
       claims: CLAIMS,
       secrets: { MLFLOW_DB_PASSWORD: "db-1" },
-      pullSecrets: [],
       ...change,
     });
     return Promise.resolve({});

@@ -50,12 +50,9 @@ test("LLaMA Board is a Deployment under its own account, and a Service", async (
     () =>
       new Board("llama-board", {
         namespace: "ns",
-        settings: settings({ board: { enabled: true } }).board,
-        accelerator: "cpu",
-        image: "r/t@sha256:0",
-        claims: { modelOutput: "model-output-pvc", hubCache: undefined },
-        dataClaim: undefined,
-        pullSecrets: [],
+        settings: settings({ board: { enabled: true } }),
+        images: { training: "r/t@sha256:0" },
+        claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
       }),
   );
   expect(summary(made)).toEqual([
