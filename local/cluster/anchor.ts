@@ -1,24 +1,13 @@
 import { spawn } from "node:child_process";
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 
-import { startTimeOf } from "../toolchain/process.ts";
+import { recall, recorded, startTimeOf } from "../toolchain/process.ts";
+import type { ProcessRecord } from "../toolchain/process.ts";
 import { until } from "./poll.ts";
 
 /** A process that holds namespaces: when it ends, by whatever means, the kernel ends everything in them. */
-export interface Anchor {
-  readonly pid: number;
-  /** When the process started, in the kernel's clock ticks: tells it from a later one with the same number. */
-  readonly startTime: string;
-}
+export type Anchor = ProcessRecord;
 
 /** How an anchor is started. */
 export interface AnchorOptions {
@@ -42,8 +31,8 @@ export async function startAnchor(options: AnchorOptions): Promise<Anchor> {
   const namespaces = ["mount", "pid", ...options.namespaces].map((name) => `--${name}`);
   const unshare = ["unshare", ...namespaces, "--propagation", "private", "--mount-proc"];
   const lock = ["--exclusive", "--nonblock", "--no-fork", "--conflict-exit-code", "75"];
-  const args = [...lock, options.lock, ...unshare, "--fork", "--kill-child", ...options.command];
-  const child = spawn("flock", args, {
+  const command = [...unshare, "--fork", "--kill-child", ...options.command];
+  const child = spawn("flock", [...lock, options.lock, ...recorded(options.file, command)], {
     detached: true,
     stdio: ["ignore", log, log],
     cwd: "/",
@@ -59,21 +48,17 @@ export async function startAnchor(options: AnchorOptions): Promise<Anchor> {
   child.unref();
   const anchor = await until("the cluster's namespaces", 10, () => {
     if (ended !== undefined || child.pid === undefined) return { failed: ended ?? "not started" };
-    const startTime = startTimeOf(child.pid);
-    if (startTime === undefined || childOf(child.pid) === undefined) return undefined;
-    return { pid: child.pid, startTime };
+    const started = liveAnchor(options.file);
+    return started === undefined || childOf(started.pid) === undefined ? undefined : started;
   });
   if ("failed" in anchor)
     throw new Error(`cannot start ${options.file}: ${anchor.failed}; see ${options.log}`);
-  writeFileSync(options.file, JSON.stringify(anchor));
   return anchor;
 }
 
 /** The remembered anchor, if it is still alive. */
 export function liveAnchor(file: string): Anchor | undefined {
-  if (!existsSync(file)) return undefined;
-  const anchor = JSON.parse(readFileSync(file, "utf8")) as Anchor;
-  return startTimeOf(anchor.pid) === anchor.startTime ? anchor : undefined;
+  return recall(file);
 }
 
 /** Ends an anchor and with it everything inside, at once. */

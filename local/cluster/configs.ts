@@ -1,5 +1,6 @@
 import { join } from "node:path";
 
+import { leastFreeGib } from "../toolchain/disk.ts";
 import { cgroupName, inside, network, nodeName, registry } from "./options.ts";
 import { adapterConfig, prometheusConfig } from "./metrics.ts";
 
@@ -124,8 +125,8 @@ function kubeletConfig({ instance, nodeAddress }: ConfigInput): unknown {
     resolvConf: "/etc/resolv.conf",
     evictionHard: {
       "memory.available": "200Mi",
-      "nodefs.available": "1Gi",
-      "imagefs.available": "1Gi",
+      "nodefs.available": `${leastFreeGib}Gi`,
+      "imagefs.available": `${leastFreeGib}Gi`,
       "nodefs.inodesFree": "1%",
     },
     imageGCHighThresholdPercent: 100,

@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
 
+import { replaceFile } from "../files.ts";
 import { chooseLink } from "./addresses.ts";
 import { outcome, output } from "./commands.ts";
 import type { Link } from "./options.ts";
@@ -19,8 +19,7 @@ export async function instanceLink(instance: string, file: string): Promise<Link
     if (!taken.some((address) => address.split("/")[0] === kept.hostAddress)) return kept;
   }
   const link = chooseLink(instance, taken);
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, JSON.stringify(link));
+  replaceFile(file, JSON.stringify(link));
   return link;
 }
 

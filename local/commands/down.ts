@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 
 import { stopCluster } from "../cluster/start.ts";
+import { endLeftovers } from "../toolchain/leftovers.ts";
 import { officialOrBuilt } from "../toolchain/pulumi.ts";
 import { run } from "../toolchain/run.ts";
 import { releaseSlot } from "../toolchain/slots.ts";
@@ -11,6 +12,7 @@ import { stackEnvironment } from "./stack.ts";
 /** Removes every trace of this checkout's platform but the cache, whatever state it is in. */
 export async function down(context: Context): Promise<void> {
   const platform = damagedCounts(() => findPlatform(context));
+  await endLeftovers(context.instance);
   if (platform?.kind === "external") {
     const pulumi = await officialOrBuilt(context.tools, commandFolder(context));
     const stack = ["--stack", "local", "--config-file", context.folders.stackFile];

@@ -13,6 +13,7 @@ import { delimiter, join } from "node:path";
 import { parseDocument } from "yaml";
 
 import { until } from "../cluster/poll.ts";
+import { replaceFile } from "../files.ts";
 import type { InstanceFolders } from "../toolchain/paths.ts";
 import type { PulumiTool } from "../toolchain/pulumi.ts";
 import { run } from "../toolchain/run.ts";
@@ -88,7 +89,7 @@ export async function ensureStack(
   }
   const passphrase = join(folders.pulumi, "passphrase");
   if (!existsSync(passphrase)) {
-    writeFileSync(passphrase, randomBytes(24).toString("base64url"), { mode: 0o600 });
+    replaceFile(passphrase, randomBytes(24).toString("base64url"), 0o600);
   }
   copyFileSync(join(folders.checkout, "Pulumi.yaml"), join(project, "Pulumi.yaml"));
   await run(command, ["--non-interactive", "stack", "select", "--create", "local"], {

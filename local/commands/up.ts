@@ -3,11 +3,13 @@ import { join } from "node:path";
 
 import { replaceFile } from "../files.ts";
 import { Progress } from "../progress.ts";
+import { fullDisks, watchDisks } from "../toolchain/disk.ts";
+import { markProcesses } from "../toolchain/leftovers.ts";
 import { cacheRoot } from "../toolchain/paths.ts";
 import { preflight, renderFaults } from "../toolchain/preflight.ts";
 import { pulumiOnPath } from "../toolchain/pulumi.ts";
 import type { PulumiTool } from "../toolchain/pulumi.ts";
-import { takeSlot } from "../toolchain/slots.ts";
+import { slotIsWarm, takeSlot } from "../toolchain/slots.ts";
 import { chat, isTaught, readLesson } from "./chat.ts";
 import {
   clusterTools,
@@ -48,6 +50,7 @@ export async function withProgress(
   kind: string,
   work: (progress: Progress) => Promise<string>,
 ): Promise<void> {
+  markProcesses(context.instance);
   mkdirSync(context.folders.logs, { recursive: true });
   const progress = new Progress({ total, timings: join(cacheRoot(), "timings.json") });
   try {
@@ -56,11 +59,17 @@ export async function withProgress(
     process.stdout.write(`\n${closing}\n`);
   } catch (error) {
     context.abort();
-    throw error;
-  } finally {
     progress.stop();
-    progress.save();
+    const full = fullDisks(diskFolders(context));
+    if (full.length === 0) progress.save();
+    if (full.length === 0 || !(error instanceof Error)) throw error;
+    throw new Error([error.message, ...full].join("\n\n"), { cause: error });
   }
+}
+
+/** Folders whose disks fill while the platform is made and runs. */
+function diskFolders(context: Context): readonly string[] {
+  return [cacheRoot(), context.folders.root];
 }
 
 /** Refuses a machine that cannot run the platform, with all reasons at once. */
@@ -68,7 +77,7 @@ async function check(context: Context): Promise<{ cold: boolean }> {
   const needed = [...clusterTools, ...((await pulumiOnPath()) === undefined ? ["pulumi"] : [])];
   const held = await Promise.all(needed.map(hasTool(context)));
   const cold = held.includes(false);
-  const warmImages = existsSync(join(cacheRoot(), "slots", "1", "docker"));
+  const warmImages = await slotIsWarm(slotRecord(context));
   const running = existsSync(platformFile(context));
   const faults = await preflight({
     disk: [
@@ -107,8 +116,13 @@ export async function program(
       const news = newsOf(line);
       if (news !== undefined) handle.note(news);
     };
-    const options = { interrupt: context.signal, onLine };
-    await pulumiUp(context.folders, pulumi.command, env, options);
+    const full = new AbortController();
+    const endWatch = watchDisks(diskFolders(context), () => {
+      handle.note("a disk is full: ending the update");
+      full.abort();
+    });
+    const interrupt = AbortSignal.any([context.signal, full.signal]);
+    await pulumiUp(context.folders, pulumi.command, env, { interrupt, onLine }).finally(endWatch);
   });
   const outputs = await stackOutputs(context.folders, pulumi.command, env);
   const address = platform.nodeAddress;

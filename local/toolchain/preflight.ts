@@ -1,7 +1,7 @@
-import { accessSync, constants, existsSync, readFileSync, statfsSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { availableParallelism, freemem, totalmem } from "node:os";
-import { dirname } from "node:path";
 
+import { freeDisk } from "./disk.ts";
 import { tryRun } from "./run.ts";
 
 /** Something that keeps the platform from starting, and what to do about it. */
@@ -84,7 +84,7 @@ export function sizeFaults(
 ): Fault[] {
   const faults: Fault[] = [];
   for (const { folder, gib } of needs.disk) {
-    const free = machine.freeDisk(folder) / GIB;
+    const free = machine.freeDisk(folder);
     if (free >= gib) continue;
     const what = `${folder} has ${free.toFixed(1)} GiB of free disk space, ${gib} GiB are needed`;
     const remedy = "free disk space, or point XDG_CACHE_HOME at a folder on a larger disk";
@@ -176,13 +176,6 @@ async function networkFaults(): Promise<Fault[]> {
     faults.push({ what, remedy: `remove that route, ${elsewhere}` });
   }
   return faults;
-}
-
-function freeDisk(folder: string): number {
-  let at = folder;
-  while (!existsSync(at)) at = dirname(at);
-  const { bavail, bsize } = statfsSync(at);
-  return bavail * bsize;
 }
 
 function availableMemory(): number {

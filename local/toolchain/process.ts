@@ -1,5 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 
 /** A process that outlives the command which started it, told apart from a later one of the same id. */
 export interface ProcessRecord {
@@ -26,12 +25,30 @@ export function startTimeOf(pid: number): string | undefined {
   return runningProcess(pid)?.startTime;
 }
 
-/** Remembers a process that was just started. */
-export function remember(file: string, pid: number, more: Record<string, unknown> = {}): void {
-  const startTime = startTimeOf(pid);
-  if (startTime === undefined) throw new Error(`process ${pid} ended at once`);
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, JSON.stringify({ pid, startTime, ...more }));
+/** $1 is the file, $2 what the record holds besides the process, the rest is the command. */
+const RECORD = `
+set -eu
+file=$1 more=$2
+shift 2
+started=$(sed 's/.*) //' "/proc/$$/stat" | cut -d ' ' -f 20)
+printf '{"pid":%s,"startTime":"%s"%s}' "$$" "$started" "$more" > "$file.partial"
+mv "$file.partial" "$file"
+exec "$@"
+`;
+
+/**
+ * The command that writes down in `file` which process it is, and then becomes `command`: however its parent ends, it
+ * is found again, and where the record cannot be written, nothing runs.
+ */
+export function recorded(
+  file: string,
+  command: readonly string[],
+  more: Readonly<Record<string, string>> = {},
+): string[] {
+  const rest = Object.entries(more).map(
+    ([key, value]) => `,${JSON.stringify(key)}:${JSON.stringify(value)}`,
+  );
+  return ["sh", "-c", RECORD, "sh", file, rest.join(""), ...command];
 }
 
 /** The remembered process, if that very one still runs. */

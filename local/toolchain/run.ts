@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { createWriteStream, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { createInterface } from "node:readline";
+import { finished } from "node:stream/promises";
 
 /** How an external command is run and how its failure is explained. */
 export interface RunOptions {
@@ -78,8 +79,13 @@ export async function run(
   };
   if (options.interrupt?.aborted === true) interrupt();
   options.interrupt?.addEventListener("abort", interrupt);
+  let logged = options.log;
+  const refused = (error: Error): void => {
+    logged = `${options.log ?? ""} (ends early: ${error.message})`;
+  };
+  log?.on("error", refused);
   const keep = (line: string): void => {
-    log?.write(`${line}\n`);
+    if (log?.writable === true) log.write(`${line}\n`);
     if (options.telling?.(line) !== false) tail.push(line);
     if (tail.length > TAIL_LINES) tail.shift();
     options.onLine?.(line);
@@ -107,14 +113,14 @@ export async function run(
     });
   });
   options.interrupt?.removeEventListener("abort", interrupt);
-  await new Promise<void>((done) =>
-    log === undefined
-      ? done()
-      : log.end(() => {
-          done();
-        }),
-  );
-  if (ended.code !== 0) throw new CommandError(words, options, ended, tail);
+  if (log?.writable === true) {
+    log.end();
+    await finished(log).catch(refused);
+  }
+  if (ended.code !== 0) {
+    const told = logged === undefined ? options : { ...options, log: logged };
+    throw new CommandError(words, told, ended, tail);
+  }
   return output.join("\n");
 }
 

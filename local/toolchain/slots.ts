@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 
-import { withLock } from "./lock.ts";
+import { tryLock, withLock } from "./lock.ts";
 import { cacheRoot } from "./paths.ts";
-import { endRemembered, recall, remember } from "./process.ts";
+import { endRemembered, recall, recorded } from "./process.ts";
 
 const SLOTS = 16;
 const TAKEN = 75;
@@ -16,16 +16,14 @@ const TAKEN = 75;
  * @param record - file that remembers the holder
  */
 export async function takeSlot(record: string): Promise<string> {
-  const held = recall(record);
-  if (typeof held?.["folder"] === "string") return held["folder"];
+  const held = heldSlot(record);
+  if (held !== undefined) return held;
+  mkdirSync(dirname(record), { recursive: true });
   return withLock(join(cacheRoot(), "locks", "slots"), async () => {
     for (let number = 1; number <= SLOTS; number++) {
-      const folder = join(cacheRoot(), "slots", String(number));
+      const folder = slotFolder(number);
       mkdirSync(folder, { recursive: true });
-      const pid = await hold(join(folder, "lock"));
-      if (pid === undefined) continue;
-      remember(record, pid, { folder });
-      return folder;
+      if (await hold(folder, record)) return folder;
     }
     throw new Error(
       `All ${SLOTS} image stores in ${cacheRoot()} are in use by other platforms on this machine.\n` +
@@ -34,15 +32,41 @@ export async function takeSlot(record: string): Promise<string> {
   });
 }
 
+/** Whether the image stores that {@link takeSlot} would give now hold images: otherwise all of them will be built. */
+export async function slotIsWarm(record: string): Promise<boolean> {
+  const held = heldSlot(record);
+  if (held !== undefined) return existsSync(join(held, "docker"));
+  for (let number = 1; number <= SLOTS; number++) {
+    const folder = slotFolder(number);
+    if (!existsSync(folder)) return false;
+    const lock = await tryLock(join(folder, "lock"));
+    if (lock === undefined) continue;
+    await lock.release();
+    return existsSync(join(folder, "docker"));
+  }
+  return false;
+}
+
 /** Gives the image stores back. */
 export function releaseSlot(record: string): void {
   endRemembered(record);
 }
 
-/** Starts a process that holds a lock until it is killed; `undefined` where another one holds it. */
-async function hold(file: string): Promise<number | undefined> {
-  const args = ["--exclusive", "--nonblock", "--conflict-exit-code", String(TAKEN), "--no-fork"];
-  const holder = spawn("flock", [...args, file, "sh", "-c", "echo held; exec sleep infinity"], {
+function slotFolder(number: number): string {
+  return join(cacheRoot(), "slots", String(number));
+}
+
+function heldSlot(record: string): string | undefined {
+  const folder = recall(record)?.["folder"];
+  return typeof folder === "string" ? folder : undefined;
+}
+
+/** Starts a process that holds a folder's lock until it is killed; `false` where another one holds it. */
+async function hold(folder: string, record: string): Promise<boolean> {
+  const file = join(folder, "lock");
+  const flags = ["--exclusive", "--nonblock", "--conflict-exit-code", String(TAKEN), "--no-fork"];
+  const command = recorded(record, ["sh", "-c", "echo held; exec sleep infinity"], { folder });
+  const holder = spawn("flock", [...flags, file, ...command], {
     stdio: ["ignore", "pipe", "ignore"],
     detached: true,
     cwd: "/",
@@ -51,12 +75,15 @@ async function hold(file: string): Promise<number | undefined> {
     holder.stdout.once("data", () => {
       holder.stdout.destroy();
       holder.unref();
-      done(holder.pid);
+      done(true);
     });
     holder.on("error", fail);
     holder.on("exit", (code) => {
-      if (code === TAKEN) done(undefined);
-      else fail(new Error(`flock ${file} ended with exit code ${code ?? "none"}`));
+      if (code === TAKEN) done(false);
+      else
+        fail(
+          new Error(`cannot hold ${file} and note it in ${record}: exit code ${code ?? "none"}`),
+        );
     });
   });
 }

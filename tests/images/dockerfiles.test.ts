@@ -127,7 +127,7 @@ test.each(NAMES)("%s trusts the site's certificates before it asks the site's mi
   expect(read(name, "Dockerfile.dockerignore").split("\n")).toContain("!ca");
 });
 
-test("a compiler is installed only in build stages, and for Triton in the CUDA inference image", () => {
+test("a compiler is installed only in build stages, and for Triton and FlashInfer in the CUDA inference image", () => {
   const compilers = NAMES.flatMap((name) =>
     finalStage(name).filter((line) => /install.*\bg(cc|\+\+)/.test(line)),
   );
@@ -163,6 +163,17 @@ describe.each(["cpu", "cuda"])("locks for %s", (accelerator) => {
   });
 });
 
+test("the CUDA images have nvcc of the release that torch brings, found where tools look for it", () => {
+  const release = (name: string): string | undefined =>
+    new RegExp(`^${name}==(\\d+\\.\\d+)\\.`, "m").exec(read("base/cuda.lock"))?.[1];
+  for (const name of ["nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-cuda-cccl", "nvidia-nvvm"]) {
+    expect({ name, release: release(name) }).toEqual({ name, release: release("nvidia-cuda-runtime") });
+    expect(read("base/cpu.lock")).not.toContain(`\n${name}==`);
+  }
+  const [install = ""] = instructions("training").filter((line) => line.includes("/usr/local/cuda"));
+  expect(install).toMatch(/install\.sh \S+\/\$\{ACCELERATOR\}\.lock .*ln -s "\$cuda" \/usr\/local\/cuda/);
+});
+
 test("CPU and CUDA variants have the same torch, vLLM, Transformers and LLaMA-Factory", () => {
   const version = (file: string, name: string): string | undefined =>
     new RegExp(`^${name}==(\\S+)`, "m").exec(read(file))?.[1];
@@ -173,7 +184,7 @@ test("CPU and CUDA variants have the same torch, vLLM, Transformers and LLaMA-Fa
 });
 
 test("shell scripts are whole", () => {
-  for (const file of ["lock.sh", "base/install.sh", "training/build_wheels.sh", "inference/register_vllm.sh", "front-door/drain.sh"]) {
+  for (const file of ["lock.sh", "base/install.sh", "training/build_wheels.sh", "inference/link_cuda.sh", "inference/register_vllm.sh", "front-door/drain.sh"]) {
     execFileSync("bash", ["-n", join(IMAGES, file)]);
   }
 });

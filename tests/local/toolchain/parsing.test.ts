@@ -100,12 +100,12 @@ describe("preflight", () => {
   const gib = 1024 ** 3;
 
   test("a machine that is large enough has no fault", () => {
-    const machine = { freeDisk: () => 40 * gib, memory: 16 * gib, freeMemory: 9 * gib, cores: 2 };
+    const machine = { freeDisk: () => 40, memory: 16 * gib, freeMemory: 9 * gib, cores: 2 };
     expect(sizeFaults(needs, machine)).toEqual([]);
   });
 
   test("all faults are told at once, each with what is there, what is needed and a remedy", () => {
-    const machine = { freeDisk: () => 3.5 * gib, memory: 8 * gib, freeMemory: 9 * gib, cores: 1 };
+    const machine = { freeDisk: () => 3.5, memory: 8 * gib, freeMemory: 9 * gib, cores: 1 };
     const text = renderFaults(sizeFaults(needs, machine));
     expect(text).toContain("3 things are missing");
     expect(text).toContain("/cache has 3.5 GiB of free disk space, 30 GiB are needed");
@@ -115,7 +115,7 @@ describe("preflight", () => {
   });
 
   test("memory that others use is told apart from memory that is not there", () => {
-    const machine = { freeDisk: () => 40 * gib, memory: 16 * gib, freeMemory: 2 * gib, cores: 2 };
+    const machine = { freeDisk: () => 40, memory: 16 * gib, freeMemory: 2 * gib, cores: 2 };
     expect(sizeFaults(needs, machine).map(({ what }) => what)).toEqual([
       "2.0 GiB of memory are available, 8 GiB are needed",
     ]);

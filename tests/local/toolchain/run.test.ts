@@ -37,6 +37,14 @@ describe("external commands", () => {
     );
   });
 
+  test("a log that cannot be written, as on a full disk, ends nothing and is told when the command fails", async () => {
+    const log = "/dev/full";
+    await expect(run("echo", ["out"], { what: "a step", log })).resolves.toBe("out");
+    await expect(run("sh", ["-c", "echo out; exit 7"], { what: "a step", log })).rejects.toThrow(
+      /^a step failed \(exit code 7\)[^]*\n {2}log: \/dev\/full \(ends early: ENOSPC/,
+    );
+  });
+
   test("a missing command is a failure like any other", async () => {
     await expect(run("llmops-no-such-command", [], { what: "a step" })).rejects.toThrow(
       /^a step failed \(.*ENOENT.*\)/,

@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { releaseSlot, takeSlot } from "../../../local/toolchain/slots";
+import { releaseSlot, slotIsWarm, takeSlot } from "../../../local/toolchain/slots";
 
 describe("image stores", () => {
   let folder: string;
@@ -32,5 +32,25 @@ describe("image stores", () => {
     const one = await takeSlot(join(folder, "one.json"));
     releaseSlot(join(folder, "one.json"));
     await expect(takeSlot(join(folder, "two.json"))).resolves.toBe(one);
+  });
+
+  test("hold images or not: its own for a platform that has some, else those that it would get", async () => {
+    const [one, two] = [join(folder, "one.json"), join(folder, "two.json")];
+    await expect(slotIsWarm(one)).resolves.toBe(false);
+    mkdirSync(join(await takeSlot(one), "docker"));
+    await expect(slotIsWarm(one)).resolves.toBe(true);
+    await expect(slotIsWarm(two)).resolves.toBe(false);
+    releaseSlot(one);
+    await expect(slotIsWarm(two)).resolves.toBe(true);
+  });
+
+  test("are not taken where nobody could tell later who has them", async () => {
+    const nowhere = join(folder, "file", "one.json");
+    writeFileSync(join(folder, "file"), "");
+    await expect(takeSlot(nowhere)).rejects.toThrow(/EEXIST/);
+    await expect(takeSlot("/proc/one.json")).rejects.toThrow("note it in /proc/one.json");
+    await expect(takeSlot(join(folder, "two.json"))).resolves.toBe(
+      join(folder, "llmops", "slots", "1"),
+    );
   });
 });
