@@ -1,0 +1,47 @@
+"""Clients of the models behind the front door: answers of 16 tokens, half of them streamed."""
+
+import itertools
+import logging
+import os
+
+from locust import HttpUser, constant_pacing, events, task
+
+MODELS = itertools.cycle(os.environ["LLMOPS_LOAD_MODELS"].split(","))
+
+
+class Client(HttpUser):
+    """Asks one model every two seconds, without a second try, over a connection that it keeps."""
+
+    wait_time = constant_pacing(2)
+
+    def on_start(self) -> None:
+        self.model = next(MODELS)
+        self.client.headers["Authorization"] = f"Bearer {os.environ['LLMOPS_LOAD_KEY']}"
+
+    @task
+    def whole(self) -> None:
+        self.ask(False, '"choices"')
+
+    @task
+    def streamed(self) -> None:
+        self.ask(True, "data: [DONE]")
+
+    def ask(self, stream: bool, wanted: str) -> None:
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": "Count from one to twenty."}],
+            "max_tokens": 16,
+            "stream": stream,
+        }
+        path = "/v1/chat/completions"
+        with self.client.post(path, json=body, name=self.model, catch_response=True) as response:
+            if response.ok and wanted not in response.text:
+                response.failure(f"no {wanted}: {response.text[-200:]}")
+            elif response.status_code >= 400:
+                response.failure(f"{response.status_code}: {response.text[:200]}")
+
+
+@events.request.add_listener
+def tell(name: str, exception: BaseException | None, **_: object) -> None:
+    if exception is not None:
+        logging.warning("lost request to %s: %s", name, exception)
