@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { Final, until } from "../../../local/cluster/poll.ts";
 
 const LOCUSTFILE = join(__dirname, "locustfile.py");
-const USERS = 4;
 
 /** What became of the requests to one model; times are in milliseconds, rounded by locust. */
 export interface Figures {
@@ -28,6 +27,15 @@ export interface Measured {
 export interface Load {
   /** Ends it once the requests under way are answered. */
   stop(): Promise<Measured>;
+}
+
+/** Who asks, and how often. */
+export interface Clients {
+  /** The models that are asked, each by as many clients as the others. */
+  readonly models: readonly string[];
+  readonly users: number;
+  /** Seconds from a client's request to its next one, at least. */
+  readonly pace: number;
 }
 
 interface Entry {
@@ -61,25 +69,28 @@ const figuresOf = (entry: Entry): Figures => ({
 });
 
 /**
- * Starts locust with four clients, which ask the models in turns, and waits until all are there.
+ * Starts locust and waits until all clients are there.
  *
  * @param options.address - the front door, without `/v1`.
  * @param options.report - file that locust writes its figures to, without `.json`.
  */
-export async function startLoad(options: {
-  readonly address: string;
-  readonly key: string;
-  readonly models: readonly string[];
-  readonly report: string;
-}): Promise<Load> {
-  const { address, key, models, report } = options;
-  const users = ["--users", String(USERS), "--spawn-rate", String(USERS), "--stop-timeout", "60"];
+export async function startLoad(
+  options: Clients & { readonly address: string; readonly key: string; readonly report: string },
+): Promise<Load> {
+  const { address, key, models, report, pace } = options;
+  const count = String(options.users);
+  const users = ["--users", count, "--spawn-rate", count, "--stop-timeout", "60"];
   const args = ["--headless", "--only-summary", "--exit-code-on-error", "0", ...users];
   const locust = spawn(
     "locust",
     [...args, "--locustfile", LOCUSTFILE, "--host", address, "--json-file", report],
     {
-      env: { ...process.env, LLMOPS_LOAD_KEY: key, LLMOPS_LOAD_MODELS: models.join(",") },
+      env: {
+        ...process.env,
+        LLMOPS_LOAD_KEY: key,
+        LLMOPS_LOAD_MODELS: models.join(","),
+        LLMOPS_LOAD_PACE: String(pace),
+      },
       stdio: ["ignore", "ignore", "pipe"],
     },
   );
@@ -101,14 +112,52 @@ export async function startLoad(options: {
   return { stop };
 }
 
+function table(head: string, align: string, rows: readonly string[]): string {
+  return [head, align, ...rows].map((line) => `| ${line} |\n`).join("");
+}
+
 /** What the clients saw, as a table in Markdown. */
-export function table(phases: ReadonlyMap<string, Measured>): string {
+export function lossTable(phases: ReadonlyMap<string, Measured>): string {
   const rows = [...phases].flatMap(([phase, { figures }]) =>
     figures.map(({ model, requests, failures, p50, p95, max }) =>
       [phase, model, requests, failures, p50, p95, max].join(" | "),
     ),
   );
-  const head = ["while | model | requests | lost | p50 ms | p95 ms | longest ms"];
-  const lines = [...head, "--- | --- | --: | --: | --: | --: | --:", ...rows];
-  return lines.map((line) => `| ${line} |\n`).join("");
+  return table(
+    "while | model | requests | lost | p50 ms | p95 ms | longest ms",
+    "--- | --- | --: | --: | --: | --: | --:",
+    rows,
+  );
+}
+
+/** Two times that are told beside each other, in seconds. */
+export interface Comparison {
+  readonly measure: string;
+  readonly ours: number;
+  readonly against: string;
+  /** Left out where it was not over when the test stopped waiting. */
+  readonly theirs: number | undefined;
+  /** Largest ratio that is good. */
+  readonly target?: number;
+}
+
+/** Times as a table in Markdown, like those of `bench/README.md`. */
+export function timeTable(comparisons: readonly Comparison[]): string {
+  const seconds = (value: number): string => `${value.toFixed(1)} s`;
+  const rows = comparisons.map(({ measure, ours, against, theirs, target }) => {
+    const ratio = theirs === undefined ? undefined : ours / theirs;
+    return [
+      measure,
+      seconds(ours),
+      theirs === undefined ? `${against}: never` : `${against} ${seconds(theirs)}`,
+      ratio?.toFixed(2) ?? "",
+      target === undefined ? "" : `≤ ${String(target)}`,
+      target === undefined || ratio === undefined ? "" : ratio <= target ? "ok" : "short",
+    ].join(" | ");
+  });
+  return table(
+    "measure | ours | against | ratio | target | ok",
+    "--- | --- | --- | --- | --- | ---",
+    rows,
+  );
 }

@@ -1,4 +1,9 @@
-"""Clients of the models behind the front door: answers of 16 tokens, half of them streamed."""
+"""Clients of the models behind the front door: answers of 16 tokens, half of them streamed.
+
+LLMOPS_LOAD_MODELS: the models, with commas between them; each client asks one.
+LLMOPS_LOAD_PACE: seconds from a client's request to its next one, at least.
+LLMOPS_LOAD_KEY: the API key.
+"""
 
 import itertools
 import logging
@@ -7,12 +12,14 @@ import os
 from locust import HttpUser, constant_pacing, events, task
 
 MODELS = itertools.cycle(os.environ["LLMOPS_LOAD_MODELS"].split(","))
+LOG = logging.getLogger(__name__)
+PACE = float(os.environ["LLMOPS_LOAD_PACE"])
 
 
 class Client(HttpUser):
-    """Asks one model every two seconds, without a second try, over a connection that it keeps."""
+    """Asks one model again and again, without a second try, over a connection that it keeps."""
 
-    wait_time = constant_pacing(2)
+    wait_time = constant_pacing(PACE)
 
     def on_start(self) -> None:
         self.model = next(MODELS)
@@ -44,4 +51,4 @@ class Client(HttpUser):
 @events.request.add_listener
 def tell(name: str, exception: BaseException | None, **_: object) -> None:
     if exception is not None:
-        logging.warning("lost request to %s: %s", name, exception)
+        LOG.warning("lost request to %s: %s", name, exception)
