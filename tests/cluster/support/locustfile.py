@@ -42,10 +42,12 @@ class Client(HttpUser):
         }
         path = "/v1/chat/completions"
         with self.client.post(path, json=body, name=self.model, catch_response=True) as response:
-            if response.ok and wanted not in response.text:
+            # Status 0 is a connection that was refused or broken; then there is no text.
+            if response.status_code != 200:
+                reason = response.error or response.text[:200]
+                response.failure(f"{response.status_code}: {reason}")
+            elif wanted not in response.text:
                 response.failure(f"no {wanted}: {response.text[-200:]}")
-            elif response.status_code >= 400:
-                response.failure(f"{response.status_code}: {response.text[:200]}")
 
 
 @events.request.add_listener
