@@ -1,21 +1,23 @@
 import { EXTENSIONS, clusterName } from "./envoyRoutes";
 import type { Json, RoutedModel } from "./envoyRoutes";
 
-const endpoint = (cluster: string, address: string, port: number): Json => ({
-  cluster_name: cluster,
-  endpoints: [
-    {
-      lb_endpoints: [{ endpoint: { address: { socket_address: { address, port_value: port } } } }],
-    },
-  ],
+const endpoint = (address: string, port: number): Json => ({
+  lb_endpoints: [{ endpoint: { address: { socket_address: { address, port_value: port } } } }],
 });
 
 /** Requests and connections at once, more than any queue should hold; beyond it Envoy answers 503. */
 export const MOST_REQUESTS = 10_000;
 
-/** The ready pods of a model: one cluster. */
+/** Share of the pods, in percent, that must be reachable for the Service to be left alone: any one of 1000. */
+const ANY_POD = 100_000;
+
+/**
+ * The ready pods of a model: one cluster. Its Service comes second: it is asked only while the DNS names no pod that can
+ * be reached. The DNS is seconds behind, with a cache up to half a minute, and the node's table of Services is not.
+ */
 export function modelCluster(model: RoutedModel): Json {
   const name = clusterName(model);
+  const { pods, service, port } = model;
   return {
     name,
     connect_timeout: "2s",
@@ -29,7 +31,14 @@ export function modelCluster(model: RoutedModel): Json {
         dns_failure_refresh_rate: { base_interval: "0.5s", max_interval: "2s" },
       },
     },
-    load_assignment: endpoint(name, model.host, model.port),
+    load_assignment: {
+      cluster_name: name,
+      endpoints: [
+        { priority: 0, ...endpoint(pods, port) },
+        { priority: 1, ...endpoint(service, port) },
+      ],
+      policy: { overprovisioning_factor: ANY_POD },
+    },
     circuit_breakers: {
       thresholds: [
         {
@@ -69,6 +78,6 @@ export function adminCluster(port: number): Json {
     name: "admin",
     type: "STATIC",
     connect_timeout: "1s",
-    load_assignment: endpoint("admin", "127.0.0.1", port),
+    load_assignment: { cluster_name: "admin", endpoints: [endpoint("127.0.0.1", port)] },
   };
 }

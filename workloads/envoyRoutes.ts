@@ -14,7 +14,9 @@ export interface RoutedModel {
   /** Values of `model` in requests that are sent to it. */
   readonly served: readonly string[];
   /** Host name that resolves to its ready pods. */
-  readonly host: string;
+  readonly pods: string;
+  /** Host name of its Service, whose one address leads to any of its ready pods. */
+  readonly service: string;
   readonly port: number;
 }
 

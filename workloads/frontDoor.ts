@@ -4,7 +4,7 @@ import type { FrontDoorSettings } from "../config/frontDoor";
 import { servedNames } from "../config/models";
 import type { Settings } from "../config/schema";
 import { envoyConfig } from "./envoyConfig";
-import { NAMES, PORTS, labels, modelPodsName, selectorLabels } from "./names";
+import { NAMES, PORTS, labels, modelPodsName, modelServerName, selectorLabels } from "./names";
 import { CONFIG_FOLDER, containerDefaults, podDefaults, resourceRequirements } from "./pod";
 
 const CONFIG_FILE = "envoy.yaml";
@@ -40,7 +40,8 @@ export function frontDoorConfig(
     models: models.map((model) => ({
       name: model.name,
       served: servedNames(model),
-      host: `${modelPodsName(model.name)}.${namespace}.svc`,
+      pods: `${modelPodsName(model.name)}.${namespace}.svc`,
+      service: `${modelServerName(model.name)}.${namespace}.svc`,
       port: PORTS.modelServer,
     })),
     maxBodyMiB: frontDoor.maxBodyMiB,

@@ -1,6 +1,8 @@
+import { join } from "node:path";
+import { ROOT } from "../support/program";
 import type { Outputs } from "./support/models";
 import { lesson, readNodeAddress, readOutputs } from "./support/models";
-import { eventually, kubectl } from "./support/platform";
+import { eventually, kubectl, run } from "./support/platform";
 
 const MINUTES = 60_000;
 const DEPLOYMENT = "deployment/llm-front-door";
@@ -60,13 +62,29 @@ test(
 );
 
 test(
-  "bad requests are told apart: key, model, and length of the prompt",
+  "OpenAI's client, unmodified, is answered, or told by the exception that it documents what was wrong",
   async () => {
-    expect((await list("Bearer wrong")).status).toBe(401);
-    const unknown = await chat("nobody", "hello");
-    expect(unknown.status).toBe(404);
-    expect(await unknown.text()).toContain("lumen7");
-    expect((await chat("lumen7", "word ".repeat(20_000))).status).toBe(400);
+    const script = join(ROOT, "images", "front-door", "tests", "openai_client.py");
+    const maxBodyMiB = "1";
+    const told = JSON.parse(
+      await run(ROOT, "python", script, base, outputs.vllmApiKey, "lumen7", "lumen7", maxBodyMiB),
+    ) as Record<string, unknown>;
+    const raised = (name: string, status: number, message: string): unknown =>
+      expect.objectContaining({ raised: name, status, message: expect.stringContaining(message) });
+    const unknown = raised("NotFoundError", 404, "This model does not exist. Models: lumen7");
+    const wrongKey = raised("AuthenticationError", 401, "Missing or wrong API key");
+    expect(told).toEqual({
+      list: ["lumen7"],
+      retrieve: "lumen7",
+      model: expect.any(String),
+      other: expect.any(String),
+      unknown,
+      "retrieve unknown": unknown,
+      "wrong key": wrongKey,
+      "list with wrong key": wrongKey,
+      "too long": raised("BadRequestError", 400, "maximum context length"),
+      "too large": raised("APIStatusError", 413, "larger than 1 MiB"),
+    });
   },
   MINUTES,
 );

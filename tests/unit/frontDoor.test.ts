@@ -223,25 +223,28 @@ describe("the configuration of Envoy", () => {
     expect(clusters[1]).toMatchObject({
       cluster_type: { name: "envoy.cluster.dns", typed_config: { dns_refresh_rate: "2s" } },
       lb_policy: "LEAST_REQUEST",
-      load_assignment: {
-        endpoints: [
-          {
-            lb_endpoints: [
-              {
-                endpoint: {
-                  address: {
-                    socket_address: { address: "inference-pods-b.llmops.svc", port_value: 8000 },
-                  },
-                },
-              },
-            ],
-          },
-        ],
-      },
+      load_assignment: { cluster_name: "model-b" },
       typed_extension_protocol_options: {
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
           common_http_protocol_options: { max_requests_per_connection: 1 },
         },
+      },
+    });
+  });
+
+  test("a model's Service is asked only while none of its pods can be", () => {
+    const address = (host: string) => ({
+      lb_endpoints: [
+        { endpoint: { address: { socket_address: { address: host, port_value: 8000 } } } },
+      ],
+    });
+    expect(clusters[1]).toMatchObject({
+      load_assignment: {
+        endpoints: [
+          { priority: 0, ...address("inference-pods-b.llmops.svc") },
+          { priority: 1, ...address("llama-factory-inference-b.llmops.svc") },
+        ],
+        policy: { overprovisioning_factor: 100_000 },
       },
     });
   });

@@ -1,7 +1,8 @@
 """What OpenAI's own client makes of the front door: `openai_client.py URL KEY MODEL OTHER MIB`.
 
 Asks well and badly and prints, as JSON, what each call gave: the answer, or the exception's class
-with its status, code and message. MODEL and OTHER are served; a body of MIB MiB is too large.
+with its status, code and message. MODEL and OTHER are served; a body of MIB MiB is too large. What
+is too long a prompt is for the server of MODEL to say.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main(url: str, key: str, model: str, other: str, mib: str) -> None:
 
     def ask(name: str, text: str = "hello", of: openai.OpenAI = client) -> str | None:
         answer = of.chat.completions.create(
-            model=name, messages=[{"role": "user", "content": text}]
+            model=name, messages=[{"role": "user", "content": text}], max_tokens=8
         )
         return answer.choices[0].message.content
 
@@ -47,6 +48,7 @@ def main(url: str, key: str, model: str, other: str, mib: str) -> None:
         "retrieve unknown": lambda: client.models.retrieve("nobody").id,
         "wrong key": lambda: ask(model, of=stranger),
         "list with wrong key": lambda: [each.id for each in stranger.models.list()],
+        "too long": lambda: ask(model, "word " * 20_000),
         "too large": lambda: ask(model, "x" * (int(mib) * 1024 * 1024)),
     }
     json.dump({name: told(call) for name, call in calls.items()}, sys.stdout)
