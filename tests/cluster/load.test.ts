@@ -18,12 +18,16 @@ const AUTOSCALER = "llama-inference-hpa-copy";
 /** So small a cache, and so few requests at once, that four servers fit beside lumen7's and a queue is soon there. */
 const SMALL = { "num-gpu-blocks-override": 64, "max-num-seqs": 2 };
 
+/** Autoscaling that takes no pod away before the test wants it to, however slow the machine is. */
+const STAYS = { scaleDownSeconds: 1800 };
+
 /** The second model: the one that lumen7 was tuned from. */
 const COPY = {
   name: "copy",
   source: { kind: "volume", path: "base/SmolLM2-135M-Instruct" },
   options: { "max-model-len": 1024, "enforce-eager": true, dtype: "bfloat16", ...SMALL },
   replicas: { min: 1, max: 2 },
+  autoscaling: STAYS,
   surge: true,
   resources: { cpu: "100m", memory: "3584Mi", shm: "256Mi" },
   cpuKvCacheGiB: 1,
@@ -231,11 +235,11 @@ test(
   async () => {
     const measured = await underLoad(`copy grows from 2 to ${MOST}`, async () => {
       // At its largest size an autoscaler says what it would do, and starts nothing.
-      const autoscaling = { metric: "cpu", target: CPU_PERCENT };
+      const autoscaling = { ...STAYS, metric: "cpu", target: CPU_PERCENT };
       await updateModel("copy", (model) => ({ ...model, autoscaling }));
       const byCpu = await surge("an autoscaler by CPU wants more", () => wantsMore(AUTOSCALER));
       const replicas = { min: 1, max: MOST };
-      await updateModel("copy", (model) => ({ ...model, replicas, autoscaling: {} }));
+      await updateModel("copy", (model) => ({ ...model, replicas, autoscaling: STAYS }));
       const { reaction } = await grow(MOST);
       times.push({
         measure: "many requests at once to the autoscaler's answer, by the queue",
