@@ -62,6 +62,8 @@ export class TrainingJob extends pulumi.ComponentResource {
         parent: this,
         customTimeouts: { create: `${String(settings.timeoutMinutes)}m` },
         hooks: { onError: [adviceOnFailure(name, settings.run)] },
+        // A Job is made anew under the name of its run: the one that has failed must be gone before.
+        deleteBeforeReplace: true,
       },
     );
     this.registerOutputs({ runId: this.runId });
