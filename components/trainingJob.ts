@@ -7,7 +7,7 @@ import type { ModelClaims } from "../workloads/modelPieces";
 import { NAMES, labels } from "../workloads/names";
 import { SKIP_AWAIT } from "../workloads/pod";
 import type { TrainingPodArgs } from "../workloads/training";
-import { trainingJobLabels, trainingJobSpec } from "../workloads/trainingJob";
+import { failedJobAdvice, trainingJobLabels, trainingJobSpec } from "../workloads/trainingJob";
 import { NODES_SERVICE, nodesServiceSpec } from "../workloads/trainingNodes";
 import { runId } from "../workloads/trainingRun";
 
@@ -58,7 +58,13 @@ export class TrainingJob extends pulumi.ComponentResource {
           .all([this.runId, images.training])
           .apply(([id, image]) => trainingJobSpec({ ...pod, runId: id, image })),
       },
-      { parent: this, customTimeouts: { create: `${String(settings.timeoutMinutes)}m` } },
+      {
+        parent: this,
+        customTimeouts: { create: `${String(settings.timeoutMinutes)}m` },
+        hooks: { onError: [adviceOnFailure(name, settings.run)] },
+        // A Job is made anew under the name of its run: the one that has failed must be gone before.
+        deleteBeforeReplace: true,
+      },
     );
     this.registerOutputs({ runId: this.runId });
   }
@@ -111,4 +117,12 @@ export class TrainingJob extends pulumi.ComponentResource {
     );
     return { name, configMap: { name: data.metadata.name } };
   }
+}
+
+/** Says what to do when the Job has failed; it is never tried again here. */
+function adviceOnFailure(name: string, run: string): pulumi.ErrorHook {
+  return new pulumi.ErrorHook(`${name}-failed`, async ({ urn }) => {
+    if (!pulumi.runtime.isDryRun()) await pulumi.log.warn(failedJobAdvice(urn, run));
+    return false;
+  });
 }

@@ -1,4 +1,5 @@
 import type { types } from "@pulumi/kubernetes";
+import { setCommand } from "../config/faults";
 import { isDownloaded } from "../config/sources";
 import type { TrainingSettings } from "../config/training";
 import { FETCH_EXIT } from "./fetch";
@@ -48,6 +49,19 @@ export function trainingJobSpec(args: TrainingPodArgs): types.input.batch.v1.Job
     podFailurePolicy: { rules: failureRules(settings) },
     template: trainingPod(args),
   };
+}
+
+/**
+ * What to do about a training Job that has failed. Its resource stays failed, whatever has been mended: only another
+ * run, or the same run in a new Job, changes that.
+ */
+export function failedJobAdvice(urn: string, run: string): string {
+  return [
+    "if the training Job has failed, the next pulumi up of the same settings fails like this one. Mend the cause, then",
+    "  go on with this run, from its last checkpoint: pulumi up --replace '" + urn + "'",
+    `  or train a new run: ${setCommand("training.run", `${run}-again`)}`,
+    "  A changed setting of the run, training file or data set makes a new run by itself.",
+  ].join("\n");
 }
 
 /** Labels of the Job: Kueue holds back one with a queue until there is room for all of its pods. */

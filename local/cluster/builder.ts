@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { killAnchor, liveAnchor, startAnchor } from "./anchor.ts";
@@ -17,13 +18,13 @@ const BUILD_CACHE = { gc: { enabled: true, defaultKeepStorage: "12GB" } };
 /** The kernel takes no longer path for a socket. */
 const LONGEST_SOCKET = 107;
 
-/** What the builder's shell does before it becomes the Docker engine. $1 is the folder of the engine's own state. */
+/** What the builder's shell does before it becomes the Docker engine. $1 is its hosts file, $2 its folder in memory. */
 const SET_UP = `
 set -eu
-mkdir -p /run/llmops
-mount -t tmpfs -o mode=755 llmops /run/llmops
+mkdir -p "$2"
+mount -t tmpfs -o mode=755 llmops "$2"
 mount --bind "$1" "$(readlink -f /etc/hosts)"
-shift
+shift 2
 exec "$@"
 `;
 
@@ -70,6 +71,7 @@ export async function startBuilder(options: ClusterOptions): Promise<BuilderHand
           SET_UP,
           "sh",
           hosts,
+          runFolder(options.instance),
         ],
         ...engineCommand(options, { socket, dataDir, settings }),
       ],
@@ -89,18 +91,25 @@ export async function startBuilder(options: ClusterOptions): Promise<BuilderHand
 }
 
 /** Ends the image builder and the builds in it. */
-export async function stopBuilder(stateDir: string): Promise<void> {
+export async function stopBuilder(instance: string, stateDir: string): Promise<void> {
   await killAnchor(clusterPaths(stateDir).builderAnchor);
+  await rm(runFolder(instance), { recursive: true, force: true });
+}
+
+/** Where the engine keeps sockets and the like: empty for the machine, in memory for the engine; its path is short. */
+function runFolder(instance: string): string {
+  return `/run/llmops-${instance}`;
 }
 
 function engineCommand(
   options: ClusterOptions,
   { socket, dataDir, settings }: { socket: string; dataDir: string; settings: string },
 ): string[] {
+  const run = runFolder(options.instance);
   return [
     join(options.tools.debsRoot, "usr/sbin/dockerd"),
     ...["--host", `unix://${socket}`, "--data-root", dataDir, "--config-file", settings],
-    ...["--exec-root", "/run/llmops/docker", "--pidfile", "/run/llmops/docker.pid"],
+    ...["--exec-root", join(run, "docker"), "--pidfile", join(run, "docker.pid")],
     ...[
       "--bridge=none",
       "--iptables=false",

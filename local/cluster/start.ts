@@ -51,7 +51,7 @@ export async function startCluster(
  * the caller's.
  */
 export async function stopCluster(options: { instance: string; stateDir: string }): Promise<void> {
-  await stopBuilder(options.stateDir);
+  await stopBuilder(options.instance, options.stateDir);
   await stopNode(options);
   await removeCgroups(options.instance);
 }

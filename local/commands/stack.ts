@@ -155,7 +155,7 @@ export async function pulumiUp(
   await run(command, ["--non-interactive", "up", "--yes", "--skip-preview", ...stack], {
     what: "pulumi up of the stack local",
     remedy:
-      "read the log's last lines, mend the cause and run make local again: it goes on where it stopped",
+      "read the last lines, which name the way on after a failed training Job, and the log; mend the cause and run make local again: it goes on where it stopped",
     cwd: folders.checkout,
     env,
     log: join(folders.logs, "pulumi-up.log"),

@@ -51,9 +51,10 @@ const PROVIDER = "pulumi-resource-";
 
 function officialAt(
   commandFolder: string,
-  { home, checkout }: { home: string; checkout: string },
+  { bin, home, checkout }: { bin: string; home: string; checkout: string },
 ): Promise<PluginName[]> {
-  const searched = (process.env["PATH"] ?? "").split(delimiter);
+  // A shell with this platform's environment has the stand-ins on its PATH.
+  const searched = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== bin);
   return officialPlugins([commandFolder, ...searched], home, (name) =>
     pluginVersion(checkout, name),
   );

@@ -2,12 +2,20 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
+import { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
 import { parse } from "yaml";
 import { settingsSchema } from "../../config/schema";
 import { secretFaults } from "../../config/secrets";
 
 /** Folder of the project. */
 export const ROOT = join(__dirname, "..", "..");
+
+// The SDK's mocks say that they know error hooks, and lack the call that registers one.
+Object.assign(MockMonitor.prototype, {
+  registerErrorHook: (_: unknown, done: (error: null, answer: object) => void) => {
+    done(null, {});
+  },
+});
 
 const SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d";
 

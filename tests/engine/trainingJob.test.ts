@@ -1,0 +1,89 @@
+import { copyFile, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { until } from "../../local/cluster/poll.ts";
+import { ROOT } from "../support/program";
+import { useEngine } from "./support/engine";
+import type { Outcome } from "./support/pulumiProject";
+
+const JOBS = "/apis/batch/v1/namespaces/default/jobs";
+
+/** The component as the stack uses it, with a run label. */
+const program = (run: string): string => `
+import * as k8s from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import { TrainingJob } from "./components/trainingJob";
+import { settingsOf, trainingTree } from "./tests/support/settings";
+const tree = trainingTree();
+const settings = settingsOf({ ...tree, training: { ...tree["training"] as object, run: "${run}" } });
+if (settings.training === undefined) throw new Error("it is there");
+new TrainingJob("train", {
+  namespace: "default",
+  settings,
+  files: { settings: settings.training, config: {}, data: {} },
+  images: { training: pulumi.output("r/t@sha256:${"0".repeat(64)}") },
+  claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
+  trackingUri: "http://mlflow:5000",
+  secrets: {},
+});
+`;
+
+const engine = useEngine();
+
+interface Job {
+  readonly metadata: { readonly name: string; readonly uid: string };
+}
+
+/** Waits for a Job that is none of `known`, ends it, and gives its uid. */
+async function endNewJob(known: readonly string[], how: "Failed" | "Complete"): Promise<string> {
+  const { name, uid } = await until("a new Job", 120, async () => {
+    const { items } = (await engine.plane.request("GET", JOBS)) as { items: readonly Job[] };
+    return items.find(({ metadata }) => !known.includes(metadata.uid))?.metadata;
+  });
+  const startTime = new Date().toISOString();
+  const ended = {
+    Failed: { failed: 1, conditions: conditions("FailureTarget", "Failed") },
+    Complete: {
+      succeeded: 1,
+      completionTime: startTime,
+      conditions: conditions("SuccessCriteriaMet", "Complete"),
+    },
+  };
+  const status = { startTime, ...ended[how] };
+  await engine.plane.request("PATCH", `${JOBS}/${name}/status`, { status });
+  return uid;
+}
+
+const conditions = (...types: readonly string[]): object[] =>
+  types.map((type) => ({ type, status: "True", reason: "Test", message: "exit code 79" }));
+
+test("a failed training Job stays failed, and the error says how to train again, by commands that do", async () => {
+  const { project } = engine;
+  await copyFile(join(ROOT, "tsconfig.json"), join(project.folder, "tsconfig.json"));
+  for (const name of ["components", "config", "workloads", "tests"]) {
+    await symlink(join(ROOT, name), join(project.folder, name));
+  }
+  const urn = "urn:pulumi:test::test::llmops:index:TrainingJob$kubernetes:batch/v1:Job::train";
+  const replace = ["up", "--yes", "--skip-preview", "--replace", urn];
+  const fails = async (update: Promise<Outcome>): Promise<void> => {
+    const { code, text } = await update;
+    expect(code).not.toBe(0);
+    expect(text).toContain("the Job failed");
+    expect(text).toContain(`pulumi up --replace '${urn}'`);
+    expect(text).toContain("pulumi config set --path 'llmops:training.run' '1-again'");
+  };
+  await project.program(program("1"));
+  const first = project.tryUp();
+  const failed = await endNewJob([], "Failed");
+  await fails(first);
+  await fails(project.tryUp());
+
+  const second = project.run(...replace);
+  const replaced = await endNewJob([failed], "Failed");
+  await fails(second);
+
+  await project.program(program("1-again"));
+  const anew = project.up();
+  await endNewJob([failed, replaced], "Complete");
+  expect((await anew).text).not.toContain("--replace");
+  expect(await project.planned()).toEqual({ same: 4 });
+}, 600_000);
