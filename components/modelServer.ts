@@ -4,6 +4,7 @@ import type { ModelSettings } from "../config/models";
 import type { Settings } from "../config/schema";
 import { hasIdentity } from "../config/usedSources";
 import { autoscalerSpec } from "../workloads/autoscaler";
+import { TAKE_OVER, scaledObjectSpec } from "../workloads/keda";
 import type { ModelClaims } from "../workloads/modelPieces";
 import type { ModelServerPodArgs } from "../workloads/modelServer";
 import {
@@ -22,7 +23,7 @@ export interface ModelServerArgs {
   readonly namespace: pulumi.Input<string>;
   readonly model: ModelSettings;
   /** Settings of the stack. */
-  readonly settings: Pick<Settings, "images" | "gcp">;
+  readonly settings: Pick<Settings, "images" | "gcp" | "namespace" | "monitoring">;
   /** Images by digest. */
   readonly images: { readonly inference: pulumi.Input<string> };
   /** The stack's training and its run, if there is one. */
@@ -35,8 +36,8 @@ export interface ModelServerArgs {
 }
 
 /**
- * One model behind an OpenAI-compatible API: Deployment, Service, HorizontalPodAutoscaler,
- * ConfigMap, and a PodDisruptionBudget where there can be more than one replica.
+ * One model behind an OpenAI-compatible API: Deployment, Service, ConfigMap, a HorizontalPodAutoscaler
+ * or a ScaledObject of KEDA, and a PodDisruptionBudget where there can be more than one replica.
  */
 export class ModelServer extends pulumi.ComponentResource {
   public constructor(name: string, args: ModelServerArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -69,14 +70,7 @@ export class ModelServer extends pulumi.ComponentResource {
       },
       { parent: this },
     );
-    new k8s.autoscaling.v2.HorizontalPodAutoscaler(
-      `${NAMES.autoscaler}-${model.name}`,
-      {
-        metadata: { ...metadata, name: `${NAMES.autoscaler}-${model.name}` },
-        spec: autoscalerSpec(model),
-      },
-      { parent: this },
-    );
+    this.autoscaler(args, metadata);
     if (model.replicas.max > 1) {
       new k8s.policy.v1.PodDisruptionBudget(
         server,
@@ -86,6 +80,38 @@ export class ModelServer extends pulumi.ComponentResource {
     }
     this.registerOutputs();
   }
+
+  private autoscaler({ model, settings }: ModelServerArgs, metadata: Metadata): void {
+    const name = `${NAMES.autoscaler}-${model.name}`;
+    if (model.autoscaling.kind === "hpa") {
+      const inputs = { metadata: { ...metadata, name }, spec: autoscalerSpec(model) };
+      new k8s.autoscaling.v2.HorizontalPodAutoscaler(name, inputs, { parent: this });
+      return;
+    }
+    const { namespace, monitoring } = settings;
+    const { prometheusUrl } = monitoring;
+    if (prometheusUrl === undefined) {
+      const propertyPath = "settings.monitoring.prometheusUrl";
+      throw new pulumi.InputPropertyError({ propertyPath, reason: "KEDA asks Prometheus" });
+    }
+    new k8s.apiextensions.CustomResource(
+      name,
+      {
+        apiVersion: "keda.sh/v1alpha1",
+        kind: "ScaledObject",
+        metadata: { ...metadata, name, annotations: TAKE_OVER },
+        spec: scaledObjectSpec(model, { namespace, prometheusUrl }),
+      },
+      { parent: this },
+    );
+  }
+}
+
+/** Metadata that all objects of a server share. */
+interface Metadata {
+  readonly name: string;
+  readonly namespace: pulumi.Input<string>;
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 function podArgs(

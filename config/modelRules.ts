@@ -2,6 +2,7 @@ import type { Fault } from "./faults";
 import { removeCommand, setCommand } from "./faults";
 import type { ModelSettings } from "./models";
 import { servedNames } from "./models";
+import { scalingFaults } from "./scalingRules";
 import type { Settings } from "./schema";
 import { optionFaults } from "./serverOptions";
 
@@ -119,6 +120,7 @@ const RULES: readonly Rule[] = [
   llamafactory,
   parallelism,
   gpuSlices,
+  scalingFaults,
 ];
 
 /** Faults of the models to serve that only several settings, or the server itself, show. */

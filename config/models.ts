@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { dnsLabel, fetchResources, placement, resources, service } from "./primitives";
-import { modelSource } from "./sources";
+import { isDownloaded, modelSource } from "./sources";
 
 /** Longest model name: `llama-factory-inference-` and the name make a DNS label of 63. */
 export const MAX_MODEL_NAME = 39;
@@ -39,12 +39,14 @@ export const modelSchema = z.strictObject({
     .default({}),
   /** LoRA adapters on this model, each served under a name of its own by the same GPU. */
   adapters: z.array(adapter).default([]),
-  /** Bounds of the HorizontalPodAutoscaler. */
+  /** Bounds of the autoscaler. `min: 0` needs `autoscaling.kind: keda`. */
   replicas: z
-    .strictObject({ min: z.int().min(1).default(1), max: z.int().min(1).max(1000).default(4) })
+    .strictObject({ min: z.int().min(0).default(1), max: z.int().min(1).max(1000).default(4) })
     .prefault({}),
   autoscaling: z
     .strictObject({
+      /** `hpa`: Kubernetes' own autoscaler; `keda`: KEDA, which asks Prometheus and can go to zero. */
+      kind: z.enum(["hpa", "keda"]).default("hpa"),
       /** `queue`: vllm:num_requests_waiting by the custom metrics API; `cpu`: CPU utilisation. */
       metric: z.enum(["queue", "cpu"]).default("queue"),
       /** Waiting requests a pod, or percent of the CPU request. @default 5 for queue, 50 for cpu */
@@ -53,6 +55,11 @@ export const modelSchema = z.strictObject({
       scaleUpSeconds: z.int().min(1).max(1800).default(60),
       /** One replica is taken away after so many quiet seconds. */
       scaleDownSeconds: z.int().min(1).max(1800).default(300),
+      /**
+       * With `replicas.min: 0`: the last replica is taken away after so long without a request.
+       * @default as long as a load of the model may take
+       */
+      idleMinutes: z.int().min(1).max(1440).optional(),
     })
     .prefault({}),
   resources: resources({ cpu: "2", memory: "24Gi", shm: "2Gi" }),
@@ -79,6 +86,17 @@ export const modelSchema = z.strictObject({
 });
 
 export type ModelSettings = z.infer<typeof modelSchema>;
+
+/** Longest time that a pod may take until it serves: download and load. */
+export function loadMinutes({
+  source,
+  adapters,
+  fetchMinutes,
+  startupMinutes,
+}: Pick<ModelSettings, "source" | "adapters" | "fetchMinutes" | "startupMinutes">): number {
+  const downloads = [source, ...adapters.map((adapter) => adapter.source)].some(isDownloaded);
+  return startupMinutes + (downloads ? fetchMinutes : 0);
+}
 
 /** Every `model` that a server answers to: its own name first, then those of its adapters. */
 export function servedNames({

@@ -39,6 +39,8 @@ export const monitoringSchema = z
     labels: z.record(z.string(), label).default({}),
     /** Labels that the site's Grafana selects dashboards by. */
     dashboardLabels: z.record(z.string(), label).default({ grafana_dashboard: "1" }),
+    /** URL of Prometheus as pods of the cluster reach it: KEDA asks it. */
+    prometheusUrl: plainUrl.optional(),
     /** Base URL of Grafana: alerts link to their dashboard there. */
     grafanaUrl: plainUrl.optional(),
     /** URL of docs/monitoring.md as the site publishes it: alerts link to their runbook there. */

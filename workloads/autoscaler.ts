@@ -2,7 +2,8 @@ import type { types } from "@pulumi/kubernetes";
 import type { ModelSettings } from "../config/models";
 import { modelServerName } from "./names";
 
-const DEFAULT_TARGETS = { queue: 5, cpu: 50 } as const;
+/** What one replica is meant to have, where the settings do not say. */
+export const DEFAULT_TARGETS = { queue: 5, cpu: 50 } as const;
 
 function scalingMetric({
   metric,
@@ -22,32 +23,42 @@ function scalingMetric({
       };
 }
 
+/** What an autoscaler acts on. */
+export function scaleTarget({
+  name,
+}: Pick<ModelSettings, "name">): types.input.autoscaling.v2.CrossVersionObjectReference {
+  return { apiVersion: "apps/v1", kind: "Deployment", name: modelServerName(name) };
+}
+
 /**
- * The autoscaler of a model server. Up at once, at most doubling a period, since a model takes long
- * to load; down by one pod a period, after a period without need of it.
+ * How fast replicas change. Up at once, at most doubling a period, since a model takes long to load;
+ * down by one pod a period, after a period without need of it.
  */
+export function scalingBehavior({
+  scaleUpSeconds,
+  scaleDownSeconds,
+}: ModelSettings["autoscaling"]): types.input.autoscaling.v2.HorizontalPodAutoscalerBehavior {
+  return {
+    scaleUp: {
+      stabilizationWindowSeconds: 0,
+      policies: [{ type: "Percent", value: 100, periodSeconds: scaleUpSeconds }],
+    },
+    scaleDown: {
+      stabilizationWindowSeconds: scaleDownSeconds,
+      policies: [{ type: "Pods", value: 1, periodSeconds: scaleDownSeconds }],
+    },
+  };
+}
+
+/** The HorizontalPodAutoscaler of a model server. */
 export function autoscalerSpec(
   settings: ModelSettings,
 ): types.input.autoscaling.v2.HorizontalPodAutoscalerSpec {
-  const { scaleUpSeconds, scaleDownSeconds } = settings.autoscaling;
   return {
-    scaleTargetRef: {
-      apiVersion: "apps/v1",
-      kind: "Deployment",
-      name: modelServerName(settings.name),
-    },
+    scaleTargetRef: scaleTarget(settings),
     minReplicas: settings.replicas.min,
     maxReplicas: settings.replicas.max,
     metrics: [scalingMetric(settings.autoscaling)],
-    behavior: {
-      scaleUp: {
-        stabilizationWindowSeconds: 0,
-        policies: [{ type: "Percent", value: 100, periodSeconds: scaleUpSeconds }],
-      },
-      scaleDown: {
-        stabilizationWindowSeconds: scaleDownSeconds,
-        policies: [{ type: "Pods", value: 1, periodSeconds: scaleDownSeconds }],
-      },
-    },
+    behavior: scalingBehavior(settings.autoscaling),
   };
 }

@@ -49,7 +49,7 @@ const modelIs = (value: Json): Json => ({
 });
 
 /** Name of the cluster of a model in metrics and logs. */
-export const clusterName = ({ name }: RoutedModel): string => `model-${name}`;
+export const clusterName = ({ name }: Pick<RoutedModel, "name">): string => `model-${name}`;
 
 /** Retries send a request again only where no server has begun to answer it. */
 export const RETRIES: Json = {

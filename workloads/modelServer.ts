@@ -1,9 +1,8 @@
 import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
 import type { ModelSettings } from "../config/models";
-import { servedNames } from "../config/models";
+import { loadMinutes, servedNames } from "../config/models";
 import type { ModelSource } from "../config/sources";
-import { isDownloaded } from "../config/sources";
 import type { ModelClaims, ModelPieces } from "./modelPieces";
 import { joinPieces, modelPieces } from "./modelPieces";
 import { PORTS, labels, selectorLabels } from "./names";
@@ -193,14 +192,8 @@ function outputVolume(
 }
 
 /** Longest time, in seconds, that a rollout of one pod may take: drain, image, download and load. */
-export function rolloutSeconds({
-  source,
-  adapters,
-  fetchMinutes,
-  startupMinutes,
-}: Pick<ModelSettings, "source" | "adapters" | "fetchMinutes" | "startupMinutes">): number {
-  const downloads = [source, ...adapters.map((adapter) => adapter.source)].some(isDownloaded);
-  return (startupMinutes + (downloads ? fetchMinutes : 0)) * 60 + 600;
+export function rolloutSeconds(settings: Parameters<typeof loadMinutes>[0]): number {
+  return loadMinutes(settings) * 60 + 600;
 }
 
 /** `pulumi up` does not wait for a server that waits for training itself. */

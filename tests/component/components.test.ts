@@ -254,8 +254,10 @@ describe("Images", () => {
 
 describe("ModelServer", () => {
   const server = (change: object = {}) => {
-    const models = [{ name: "m", source: { kind: "volume", path: "x" }, ...change }];
-    const tree = settings({ models });
+    const tree = settings({
+      models: [{ name: "m", source: { kind: "volume", path: "x" }, ...change }],
+      monitoring: { prometheusUrl: "http://prometheus.test:9090" },
+    });
     const [model] = tree.models;
     if (model === undefined) throw new Error("the tree has a model");
     return children(
@@ -280,6 +282,29 @@ describe("ModelServer", () => {
       "ConfigMap llama-factory-inference-m < m",
       "Service llama-factory-inference-m < m",
     ]);
+  });
+
+  test("with KEDA: a ScaledObject in place of the autoscaler, and replicas are left alone", async () => {
+    const made = await server({ autoscaling: { kind: "keda" }, replicas: { min: 0, max: 1 } });
+    expect(summary(made)).toEqual([
+      "Deployment llama-factory-inference-m < m",
+      "ConfigMap llama-factory-inference-m < m",
+      "Service llama-factory-inference-m < m",
+      "ScaledObject llama-inference-hpa-m < m",
+    ]);
+    expect(byKind(made, "ScaledObject").inputs).toMatchObject({
+      apiVersion: "keda.sh/v1alpha1",
+      kind: "ScaledObject",
+      metadata: {
+        name: "llama-inference-hpa-m",
+        namespace: "ns",
+        annotations: { "scaledobject.keda.sh/transfer-hpa-ownership": "true" },
+      },
+      spec: { scaleTargetRef: { name: "llama-factory-inference-m" }, minReplicaCount: 0 },
+    });
+    const deployment = byKind(made, "Deployment");
+    expect(deployment.inputs["spec"]).not.toHaveProperty("replicas");
+    expect(deployment.opts.ignoreChanges).toEqual(["spec.replicas"]);
   });
 
   test("where there can be more: one at a time may be taken away, so no drain waits for ever", async () => {

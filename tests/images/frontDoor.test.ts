@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { until } from "../../local/cluster/poll.ts";
 import type { RoutedModel } from "../../workloads/envoyRoutes";
+import { FRONT_DOOR_COUNTERS } from "../../workloads/keda";
 import { freePort } from "../support/ports";
 import { ROOT } from "../support/program";
 import type { RunningFrontDoor } from "../support/servers/frontDoor";
@@ -16,7 +17,7 @@ const run = promisify(execFile);
 const SECONDS = 1000;
 const KEY = "sk-planted-5b1f";
 const MAX_MIB = 2;
-const NAMES = ["alpha", "acme/alpha-lora", "beta", "late", "added", "moved", "both", "gone"];
+const NAMES = ["alpha", "acme/alpha-lora", "beta", "late", "added", "moved", "both", "gone", "asleep"];
 /** A name that no DNS knows. */
 const NOWHERE = "gone.invalid";
 const UNKNOWN = `This model does not exist. Models: ${NAMES.join(", ")}`;
@@ -57,6 +58,8 @@ async function options() {
       at("moved", ports.beta, { pods: "127.0.0.2", service: loopback.address }),
       at("both", ports.alpha, { service: "127.0.0.2" }),
       at("gone", await freePort(), { pods: NOWHERE }),
+      // Its Service has an address, and nobody behind it.
+      at("asleep", await freePort(), { pods: NOWHERE, service: loopback.address }),
     ],
   };
 }
@@ -266,6 +269,33 @@ describe("health and metrics", () => {
     expect(await status("/quitquitquit", "POST")).toBe(404);
     expect(await status("/ready", "POST")).toBe(404);
   });
+
+  test("count what a model at zero is woken by: requests with and without a pod to take them", async () => {
+    const counters = async (model: string) => {
+      const text = await (await fetch(`${door.metrics}/metrics`)).text();
+      return Object.fromEntries(
+        Object.entries(FRONT_DOOR_COUNTERS).map(([what, name]) => {
+          const line = `^${name}\\{envoy_cluster_name="model-${model}"\\} (\\d+)$`;
+          return [what, Number(new RegExp(line, "m").exec(text)?.[1])];
+        }),
+      );
+    };
+    const fresh = await startDoor();
+    const idle = await (await fetch(`${fresh.metrics}/metrics`)).text();
+    for (const name of Object.values(FRONT_DOOR_COUNTERS)) {
+      // A series that only began with the first request would never have grown.
+      expect(idle).toContain(`\n${name}{envoy_cluster_name="model-gone"} 0\n`);
+    }
+    const before = { gone: await counters("gone"), asleep: await counters("asleep") };
+    const beta = await counters("beta");
+    for (const model of ["gone", "asleep"]) expect((await ask(chat(model))).status).toBe(503);
+    expect((await ask(chat("beta"))).status).toBe(200);
+    const lost = { ...before.gone, lost: Number(before.gone["lost"]) + 1 };
+    expect(await counters("gone")).toEqual(lost);
+    const asleep = await counters("asleep");
+    expect(asleep["tried"]).toBeGreaterThan(Number(before.asleep["tried"]));
+    expect(await counters("beta")).toEqual({ ...beta, tried: Number(beta["tried"]) + 1 });
+  }, 60 * SECONDS);
 
   test("count requests by model", async () => {
     await ask(chat("beta"));

@@ -72,6 +72,25 @@ test("both servers stand side by side, and a change of one touches nothing of th
   });
 });
 
+test("a model that goes to zero has a ScaledObject; the others keep their autoscalers", async () => {
+  const sleeper = { name: "sleeper", source: base, ...small };
+  const scaled = { ...sleeper, autoscaling: { kind: "keda" }, replicas: { min: 0, max: 2 } };
+  const { stack, settings } = serving(ADAPTED, scaled);
+  const monitoring = { prometheusUrl: "http://prometheus.monitoring:9090" };
+  const { resources: made } = await runStack({ stack, settings: { ...settings, monitoring } });
+  const scalers = made.filter(({ name }) => name.startsWith("llama-inference-hpa-"));
+  expect(scalers.map(({ type, name }) => [type, name])).toEqual([
+    ["kubernetes:autoscaling/v2:HorizontalPodAutoscaler", "llama-inference-hpa-smollm2"],
+    ["kubernetes:keda.sh/v1alpha1:ScaledObject", "llama-inference-hpa-sleeper"],
+  ]);
+  expect(JSON.stringify(scalers[1]?.inputs["spec"])).toContain(
+    'namespace=\\"llmops\\", model_name=\\"sleeper\\"',
+  );
+  await expect(runStack(serving(ADAPTED, scaled))).rejects.toThrow(
+    "pulumi config set --path 'llmops:monitoring.prometheusUrl'",
+  );
+});
+
 test("what does not fit the servers is said at once, before anything is made", async () => {
   const models = [
     { ...ADAPTED, options: { "max-modellen": 512 } },

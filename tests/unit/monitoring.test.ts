@@ -189,6 +189,18 @@ describe("objects", () => {
     expect(names(monitoring)).toEqual(expected);
   });
 
+  test("the operator watches the front door where there is one", () => {
+    const tree = { ...trainingTree(), frontDoor: { enabled: true } };
+    const made = monitoringObjects(settings({ kind: "operator" }, tree));
+    expect(made.operatorObjects["llm-front-door"]).toMatchObject({
+      kind: "PodMonitor",
+      spec: {
+        selector: { matchLabels: { "app.kubernetes.io/component": "front-door" } },
+        podMetricsEndpoints: [{ port: "metrics", path: "/metrics", interval: "15s" }],
+      },
+    });
+  });
+
   test("the operator watches dcgm-exporter where the trainer has one", () => {
     const tree = trainingTree();
     const training = { ...(tree["training"] as object), dcgmExporter: true };

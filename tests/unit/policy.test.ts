@@ -478,6 +478,9 @@ describe("autoscaler-owns-replicas", () => {
     object("kubernetes:autoscaling/v2:HorizontalPodAutoscaler", "h", {
       spec: { scaleTargetRef: { kind: "Deployment", name } },
     });
+  const keda = object("kubernetes:keda.sh/v1alpha1:ScaledObject", "s", {
+    spec: { scaleTargetRef: { kind: "Deployment", name: "web" } },
+  });
   const workload = (replicas: Value) =>
     object("kubernetes:apps/v1:Deployment", "web", { spec: { replicas } });
   const fault = ["It sets replicas, which its autoscaler owns."];
@@ -489,6 +492,7 @@ describe("autoscaler-owns-replicas", () => {
     ["of another workload", [scaler("other"), workload(2)], none],
     ["a target not known yet", [scaler(UNKNOWN), workload(2)], none],
     ["no autoscaler", [workload(2)], none],
+    ["set, under KEDA", [keda, workload(2)], fault],
   ])("%s", (_, resources, faults) => {
     expect(messages(autoscalerOwnsReplicas, resources)).toEqual(faults);
   });

@@ -54,6 +54,9 @@ function operatorObjects(args: MonitoredStack): Record<string, OperatorObject> {
   const monitor = (spec: object): OperatorObject => ({ kind: "PodMonitor", labels, spec });
   return {
     [NAMES.modelServer]: monitor(podMonitor("inference", "http")),
+    ...(args.frontDoor.enabled
+      ? { [NAMES.frontDoor]: monitor(podMonitor("front-door", "metrics")) }
+      : {}),
     ...(args.training?.dcgmExporter === true
       ? { [NAMES.trainingJob]: monitor(podMonitor("training", DCGM_PORT_NAME)) }
       : {}),
