@@ -1,3 +1,4 @@
+import { canaryFaults } from "./canaryRules";
 import type { Fault } from "./faults";
 import { removeCommand, setCommand } from "./faults";
 import type { ModelSettings } from "./models";
@@ -121,6 +122,7 @@ const RULES: readonly Rule[] = [
   parallelism,
   gpuSlices,
   scalingFaults,
+  canaryFaults,
 ];
 
 /** Faults of the models to serve that only several settings, or the server itself, show. */

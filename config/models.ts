@@ -83,6 +83,15 @@ export const modelSchema = z.strictObject({
    * leaves the old one serving; needs a spare GPU. `false`: with one replica the old one ends first.
    */
   surge: z.boolean().default(false),
+  /** The front door sends part of the requests for another model to this one. */
+  canary: z
+    .strictObject({
+      /** The other model's own name in requests. */
+      of: z.string().min(1).max(128),
+      /** Percent of the requests for it. */
+      weight: z.int().min(1).max(99),
+    })
+    .optional(),
 });
 
 export type ModelSettings = z.infer<typeof modelSchema>;
@@ -105,4 +114,12 @@ export function servedNames({
   adapters,
 }: Pick<ModelSettings, "name" | "servedName" | "adapters">): readonly [string, ...string[]] {
   return [servedName ?? name, ...adapters.map((each) => each.name)];
+}
+
+/** Every name that a server must answer to: its own, and that of the model it is a canary of. */
+export function answeredNames(
+  settings: Pick<ModelSettings, "name" | "servedName" | "adapters" | "canary">,
+): readonly string[] {
+  const { canary } = settings;
+  return [...servedNames(settings), ...(canary === undefined ? [] : [canary.of])];
 }

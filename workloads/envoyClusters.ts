@@ -1,4 +1,4 @@
-import { EXTENSIONS, clusterName } from "./envoyRoutes";
+import { EXTENSIONS, canariesOf, canaryName, clusterName } from "./envoyRoutes";
 import type { Json, RoutedModel } from "./envoyRoutes";
 
 const endpoint = (address: string, port: number): Json => ({
@@ -7,6 +7,17 @@ const endpoint = (address: string, port: number): Json => ({
 
 /** Requests and connections at once, more than any queue should hold; beyond it Envoy answers 503. */
 export const MOST_REQUESTS = 10_000;
+
+const CIRCUIT_BREAKERS: Json = {
+  thresholds: [
+    {
+      max_connections: MOST_REQUESTS,
+      max_pending_requests: MOST_REQUESTS,
+      max_requests: MOST_REQUESTS,
+      max_retries: MOST_REQUESTS,
+    },
+  ],
+};
 
 /** Share of the pods, in percent, that must be reachable for the Service to be left alone: any one of 1000. */
 const ANY_POD = 100_000;
@@ -39,16 +50,7 @@ export function modelCluster(model: RoutedModel): Json {
       ],
       policy: { overprovisioning_factor: ANY_POD },
     },
-    circuit_breakers: {
-      thresholds: [
-        {
-          max_connections: MOST_REQUESTS,
-          max_pending_requests: MOST_REQUESTS,
-          max_requests: MOST_REQUESTS,
-          max_retries: MOST_REQUESTS,
-        },
-      ],
-    },
+    circuit_breakers: CIRCUIT_BREAKERS,
     // A pod that cannot be connected to is left out for a while, unless none is left.
     outlier_detection: {
       split_external_local_origin_errors: true,
@@ -70,6 +72,26 @@ export function modelCluster(model: RoutedModel): Json {
       },
     },
   };
+}
+
+/** For each canary: its ready pods, and while it has none, those of the model it is a canary of. */
+export function canaryClusters(models: readonly RoutedModel[]): Json[] {
+  return models.flatMap((model) =>
+    canariesOf(model, models).map((canary) => ({
+      name: canaryName(canary.model),
+      connect_timeout: "2s",
+      lb_policy: "CLUSTER_PROVIDED",
+      // Retries count here, and three at once would be all that Envoy allows.
+      circuit_breakers: CIRCUIT_BREAKERS,
+      cluster_type: {
+        name: "envoy.clusters.aggregate",
+        typed_config: {
+          "@type": `${EXTENSIONS}.clusters.aggregate.v3.ClusterConfig`,
+          clusters: [clusterName(canary.model), clusterName(model)],
+        },
+      },
+    })),
+  );
 }
 
 /** Envoy's own admin interface. */

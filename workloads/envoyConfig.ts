@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import { MOST_REQUESTS, adminCluster, modelCluster } from "./envoyClusters";
+import { MOST_REQUESTS, adminCluster, canaryClusters, modelCluster } from "./envoyClusters";
 import {
   EXTENSIONS,
   METADATA,
@@ -191,7 +191,11 @@ export function envoyConfig(args: EnvoyConfigArgs): string {
     overload_manager: { resource_monitors: [CONNECTIONS] },
     static_resources: {
       listeners: [frontListener(args, socket(http)), metricsListener(socket(metrics))],
-      clusters: [...args.models.map(modelCluster), adminCluster(admin)],
+      clusters: [
+        ...args.models.map(modelCluster),
+        ...canaryClusters(args.models),
+        adminCluster(admin),
+      ],
     },
   };
   return stringify(config, { lineWidth: 0, aliasDuplicateObjects: false });

@@ -18,6 +18,8 @@ export interface RoutedModel {
   /** Host name of its Service, whose one address leads to any of its ready pods. */
   readonly service: string;
   readonly port: number;
+  /** The model that it gets part of the requests of, by the name in them, and how many percent. */
+  readonly canary?: { readonly of: string; readonly weight: number } | undefined;
 }
 
 /** An error as the OpenAI API words it. */
@@ -51,6 +53,22 @@ const modelIs = (value: Json): Json => ({
 /** Name of the cluster of a model in metrics and logs. */
 export const clusterName = ({ name }: Pick<RoutedModel, "name">): string => `model-${name}`;
 
+/** Name of the cluster of a model for what it gets as a canary. */
+export const canaryName = ({ name }: RoutedModel): string => `canary-${name}`;
+
+/** The canaries among the models that get part of the requests for this one. */
+export function canariesOf(
+  { served }: RoutedModel,
+  models: readonly RoutedModel[],
+): { readonly model: RoutedModel; readonly weight: number }[] {
+  return models.flatMap((model) => {
+    const { canary } = model;
+    return canary !== undefined && canary.of === served[0]
+      ? [{ model, weight: canary.weight }]
+      : [];
+  });
+}
+
 /** Retries send a request again only where no server has begun to answer it. */
 export const RETRIES: Json = {
   retry_on: "connect-failure,refused-stream,reset-before-request,retriable-status-codes",
@@ -68,14 +86,42 @@ export const RETRIES: Json = {
   host_selection_retry_max_attempts: "5",
 };
 
-function routesTo(model: RoutedModel): Json[] {
+/** Retries of a request that a canary got: at once with the model, not with the same canary again. */
+const CANARY_RETRIES: Json = {
+  ...RETRIES,
+  retry_priority: {
+    name: "envoy.retry_priorities.previous_priorities",
+    typed_config: {
+      "@type": `${EXTENSIONS}.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig`,
+      update_frequency: 1,
+    },
+  },
+};
+
+/** Where requests for a model go: to its cluster, or with canaries to several by their weights. */
+function target(model: RoutedModel, served: string, models: readonly RoutedModel[]): Json {
+  const own = clusterName(model);
+  const canaries = served === model.served[0] ? canariesOf(model, models) : [];
+  if (canaries.length === 0) return { cluster: own };
+  const rest = canaries.reduce((left, { weight }) => left - weight, 100);
+  const others = canaries.map((canary) => ({
+    name: canaryName(canary.model),
+    weight: canary.weight,
+  }));
+  return {
+    weighted_clusters: { clusters: [{ name: own, weight: rest }, ...others] },
+    retry_policy: CANARY_RETRIES,
+  };
+}
+
+function routesTo(model: RoutedModel, models: readonly RoutedModel[]): Json[] {
   return model.served.map((served) => ({
     match: {
       prefix: "/v1/",
       headers: [method("POST")],
       dynamic_metadata: [modelIs({ string_match: { exact: served } })],
     },
-    route: { cluster: clusterName(model), timeout: "0s" },
+    route: { ...target(model, served, models), timeout: "0s" },
   }));
 }
 
@@ -111,7 +157,7 @@ export function frontDoorRoutes(models: readonly RoutedModel[]): Json[] {
   const noRoute = "Unknown request: POST to /v1/... with a model, or GET /v1/models";
   return [
     ...listRoutes(names),
-    ...models.flatMap(routesTo),
+    ...models.flatMap((model) => routesTo(model, models)),
     answer({ ...post, dynamic_metadata: [modelIs({ present_match: true })] }, 404, unknown),
     answer(post, 400, apiError(noModel, "missing_model")),
     answer({ prefix: "/v1/models/", headers: [method("GET")] }, 404, unknown),

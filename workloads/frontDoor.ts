@@ -43,6 +43,7 @@ export function frontDoorConfig(
       pods: `${modelPodsName(model.name)}.${namespace}.svc`,
       service: `${modelServerName(model.name)}.${namespace}.svc`,
       port: PORTS.modelServer,
+      canary: model.canary,
     })),
     maxBodyMiB: frontDoor.maxBodyMiB,
     apiKeyFile: `${KEY_FOLDER}/${KEY_FILE}`,

@@ -1,7 +1,7 @@
 import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
 import type { ModelSettings } from "../config/models";
-import { loadMinutes, servedNames } from "../config/models";
+import { answeredNames, loadMinutes } from "../config/models";
 import type { ModelSource } from "../config/sources";
 import type { ModelClaims, ModelPieces } from "./modelPieces";
 import { joinPieces, modelPieces } from "./modelPieces";
@@ -72,11 +72,11 @@ function environment(args: ModelServerPodArgs): types.input.core.v1.EnvVar[] {
 /** A pod that is loading is asked this often; the answer takes as long as one token at most. */
 const STARTUP_PERIOD_SECONDS = 5;
 
-/** Asks for one token by every served name; the reason of a failure is in the pod's events. */
+/** Asks for one token by every name; the reason of a failure is in the pod's events. */
 function smokeTest(settings: ModelSettings): Pick<types.input.core.v1.Probe, "exec"> {
   const python = ["/opt/venv/bin/python", "-S", "-m", "llmops_inference.smoke"];
   const chat = SERVERS[settings.server].chatOnly ? ["--chat"] : [];
-  const names = servedNames(settings);
+  const names = answeredNames(settings);
   return { exec: { command: [...python, ...chat, String(PORTS.modelServer), ...names] } };
 }
 

@@ -66,11 +66,13 @@ const vllm: Server = {
       ...Object.fromEntries(Object.entries(options).map(switched)),
       ...VLLM_OPTIONS,
     }),
-  args: ({ settings: { name, servedName, source, adapters }, trained }) => [
+  args: ({ settings: { name, servedName, source, adapters, canary }, trained }) => [
     "serve",
     servedModel(source, trained).modelPath,
     "--served-model-name",
+    // The first one is what its metrics are labelled with.
     servedName ?? name,
+    ...(canary === undefined ? [] : [canary.of]),
     "--config",
     FILE,
     ...(adapters.length > 0 ? ["--lora-modules"] : []),

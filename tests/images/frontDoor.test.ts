@@ -17,7 +17,9 @@ const run = promisify(execFile);
 const SECONDS = 1000;
 const KEY = "sk-planted-5b1f";
 const MAX_MIB = 2;
-const NAMES = ["alpha", "acme/alpha-lora", "beta", "late", "added", "moved", "both", "gone", "asleep"];
+const CANARIES = ["fresh", "absent", "starting", "broken"];
+const MODELS = ["beta", "late", "added", "moved", "both", "gone", "asleep", "stable"];
+const NAMES = ["alpha", "acme/alpha-lora", ...MODELS, ...CANARIES];
 /** A name that no DNS knows. */
 const NOWHERE = "gone.invalid";
 const UNKNOWN = `This model does not exist. Models: ${NAMES.join(", ")}`;
@@ -27,6 +29,8 @@ let door: RunningFrontDoor;
 let alpha: ModelStub;
 let beta: ModelStub;
 let latePort: number;
+let stable: ModelStub;
+let fresh: ModelStub;
 const running: { stop(): Promise<void> }[] = [];
 
 function untilTheEnd<T extends { stop(): Promise<void> }>(server: T): T {
@@ -38,7 +42,7 @@ async function startDoor(): Promise<RunningFrontDoor> {
   return untilTheEnd(await startFrontDoor(await options()));
 }
 
-const ports = { alpha: 0, beta: 0 };
+const ports = { alpha: 0, beta: 0, stable: 0, fresh: 0, nobody: 0 };
 
 async function options() {
   const at = (name: string, port: number, change: Partial<RoutedModel> = {}): RoutedModel => ({
@@ -60,6 +64,15 @@ async function options() {
       at("gone", await freePort(), { pods: NOWHERE }),
       // Its Service has an address, and nobody behind it.
       at("asleep", await freePort(), { pods: NOWHERE, service: loopback.address }),
+      at("stable", ports.stable),
+      at("fresh", ports.fresh, { canary: { of: "stable", weight: 30 } }),
+      at("absent", ports.nobody, { pods: NOWHERE, canary: { of: "stable", weight: 10 } }),
+      at("starting", ports.nobody, {
+        pods: NOWHERE,
+        service: loopback.address,
+        canary: { of: "stable", weight: 10 },
+      }),
+      at("broken", ports.nobody, { service: "127.0.0.2", canary: { of: "stable", weight: 5 } }),
     ],
   };
 }
@@ -68,9 +81,14 @@ beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "llmops-front-door-"));
   ports.alpha = await freePort();
   ports.beta = await freePort();
+  ports.stable = await freePort();
+  ports.fresh = await freePort();
+  ports.nobody = await freePort();
   latePort = await freePort();
   alpha = untilTheEnd(await ModelStub.start("I am alpha", ports.alpha));
   beta = untilTheEnd(await ModelStub.start("I am beta", ports.beta));
+  stable = untilTheEnd(await ModelStub.start("I am stable", ports.stable));
+  fresh = untilTheEnd(await ModelStub.start("I am fresh", ports.fresh));
   door = await startDoor();
 }, 60 * SECONDS);
 
@@ -104,6 +122,7 @@ function ask(body: unknown, change: Change = {}): Promise<Response> {
 const chat = (model: string, more: object = {}) => ({ model, messages: [], ...more });
 
 async function contentOf(response: Response): Promise<string> {
+  expect(response.status).toBe(200);
   const body = (await response.json()) as { choices: { message: { content: string } }[] };
   return body.choices[0]?.message.content ?? "";
 }
@@ -169,6 +188,48 @@ describe("requests", () => {
     alpha.finish();
     expect((await reader?.read())?.value).toBe("data: [DONE]\n\n");
     expect((await reader?.read())?.done).toBe(true);
+  });
+});
+
+describe("canaries", () => {
+  test(
+    "get their part; what one without pods, or with none that answers, would get is not lost",
+    async () => {
+      const total = 400;
+      const got = { "I am stable": 0, "I am fresh": 0 };
+      const arrived = fresh.arrived.length;
+      for (let sent = 0; sent < total; sent += 50) {
+        const answers = Array.from({ length: 50 }, async () => contentOf(await ask(chat("stable"))));
+        for (const content of await Promise.all(answers)) got[content as keyof typeof got] += 1;
+      }
+      expect(got["I am stable"] + got["I am fresh"]).toBe(total);
+      // 30 of 100. Envoy draws for each request; six deviations are missed once in a billion runs.
+      const deviation = Math.sqrt(total * 0.3 * 0.7);
+      expect(Math.abs(got["I am fresh"] - total * 0.3)).toBeLessThan(6 * deviation);
+      expect(fresh.arrived.length - arrived).toBe(got["I am fresh"]);
+      expect(fresh.arrived.at(-1)?.model).toBe("stable");
+    },
+    120 * SECONDS,
+  );
+
+  test("answer to their own names too, and nobody stands in for them then", async () => {
+    const before = stable.arrived.length;
+    expect(await contentOf(await ask(chat("fresh")))).toBe("I am fresh");
+    expect((await ask(chat("absent"))).status).toBe(503);
+    expect(stable.arrived).toHaveLength(before);
+  });
+
+  test("are counted as models of their own", async () => {
+    const metrics = await (await fetch(`${door.metrics}/metrics`)).text();
+    for (const [model, server] of [
+      ["stable", stable],
+      ["fresh", fresh],
+    ] as const) {
+      const line = `upstream_rq_total{envoy_cluster_name="model-${model}"} `;
+      expect(metrics).toContain(`${line}${String(server.arrived.length)}\n`);
+    }
+    const answers = /upstream_rq_xx\{envoy_response_code_class="2",envoy_cluster_name="canary-fresh"\} [1-9]/;
+    expect(metrics).toMatch(answers);
   });
 });
 

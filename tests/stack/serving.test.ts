@@ -72,6 +72,22 @@ test("both servers stand side by side, and a change of one touches nothing of th
   });
 });
 
+test("a canary changes the front door, and nothing of the model that it shares requests with", async () => {
+  const canary = { name: "next", source: base, canary: { of: "smollm2", weight: 10 }, ...small };
+  const before = await resources(ADAPTED);
+  const after = await resources(ADAPTED, canary);
+  const changed = [...before.keys()].filter(
+    (key) => JSON.stringify(before.get(key)?.inputs) !== JSON.stringify(after.get(key)?.inputs),
+  );
+  expect(changed).toEqual(["ConfigMap llm-front-door"]);
+  const { data } = after.get("ConfigMap llm-front-door")?.inputs as {
+    data: Record<string, string>;
+  };
+  expect(data["envoy.yaml"]).toMatch(
+    /name: model-smollm2\s+weight: 90\s+- name: canary-next\s+weight: 10/,
+  );
+});
+
 test("a model that goes to zero has a ScaledObject; the others keep their autoscalers", async () => {
   const sleeper = { name: "sleeper", source: base, ...small };
   const scaled = { ...sleeper, autoscaling: { kind: "keda" }, replicas: { min: 0, max: 2 } };

@@ -255,6 +255,58 @@ describe("the configuration of Envoy", () => {
     for (const cluster of clusters) expect(after.static_resources.clusters).toContainEqual(cluster);
   });
 
+  describe("with canaries", () => {
+    const canary = (name: string, weight: number) =>
+      model({ name, canary: { of: "acme/a", weight } });
+    const adapters = [{ name: "lora", source: { kind: "volume", path: "l" } }];
+    const models = [
+      model({ name: "a", servedName: "acme/a", adapters }),
+      model({ name: "b" }),
+      canary("c", 10),
+      canary("d", 25),
+    ];
+    const split = parse(frontDoorConfig(settings({}, { models }))["envoy.yaml"] ?? "") as Config;
+    const [front] = split.static_resources.listeners;
+    const forwarded = (
+      front?.filter_chains[0]?.filters[0]?.typed_config.route_config.virtual_hosts[0]?.routes ?? []
+    ).flatMap(({ match, route }) =>
+      route === undefined ? [] : [[match.dynamic_metadata?.[0]?.value, route]],
+    );
+    const to = (exact: string, target: object) => [
+      { string_match: { exact } },
+      { ...target, timeout: "0s" },
+    ];
+
+    test("requests for the model itself are split; its adapters, and the canaries' names, are not", () => {
+      const clusters = [
+        { name: "model-a", weight: 65 },
+        { name: "canary-c", weight: 10 },
+        { name: "canary-d", weight: 25 },
+      ];
+      expect(forwarded).toEqual([
+        to("acme/a", { weighted_clusters: { clusters } }),
+        to("lora", { cluster: "model-a" }),
+        to("b", { cluster: "model-b" }),
+        to("c", { cluster: "model-c" }),
+        to("d", { cluster: "model-d" }),
+      ]);
+    });
+
+    test("the model stands in for a canary without ready pods", () => {
+      const { clusters: all } = split.static_resources;
+      expect(all.map(({ name }) => name)).toEqual([
+        ...["model-a", "model-b", "model-c", "model-d"],
+        ...["canary-c", "canary-d", "admin"],
+      ]);
+      expect(all[4]).toMatchObject({
+        cluster_type: {
+          name: "envoy.clusters.aggregate",
+          typed_config: { clusters: ["model-c", "model-a"] },
+        },
+      });
+    });
+  });
+
   test("the key is in its own file only", () => {
     const args = { models: [], maxBodyMiB: 8, apiKeyFile: "/k.json" };
     expect(envoyConfig(args)).not.toContain("sk-planted");

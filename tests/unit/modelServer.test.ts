@@ -153,6 +153,13 @@ describe("a pod serves once it has answered", () => {
     ]);
   });
 
+  test("a canary is asked by the name of the model whose requests it gets too", () => {
+    const change = { canary: { of: "acme/chat", weight: 10 } };
+    const { args, startupProbe } = container(change);
+    expect(startupProbe.exec?.command).toEqual([...python, "8000", "base", "acme/chat"]);
+    expect(args.slice(2, 5)).toEqual(["--served-model-name", "base", "acme/chat"]);
+  });
+
   test("what the probe runs is in the image", () => {
     const dockerfile = readFileSync(join(ROOT, "images/inference/Dockerfile"), "utf8");
     expect(dockerfile).toContain(`ENTRYPOINT ["${String(python[0])}", `);

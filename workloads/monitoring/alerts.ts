@@ -6,10 +6,7 @@ import type { Series } from "./metrics";
 import { seriesOf } from "./metrics";
 
 /** Settings that alerts are made of. */
-export type MonitoredStack = Pick<
-  Settings,
-  "namespace" | "monitoring" | "training" | "frontDoor"
->;
+export type MonitoredStack = Pick<Settings, "namespace" | "monitoring" | "training" | "frontDoor">;
 
 /** An alert rule as Prometheus reads it. */
 export interface AlertRule {
