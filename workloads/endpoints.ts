@@ -27,6 +27,11 @@ function frontDoorEndpoint({
   };
 }
 
+/** URL of a model server's API inside the cluster. */
+export function modelUrl(name: string, namespace: string): string {
+  return `http://${modelServerName(name)}.${namespace}.svc:${String(PORTS.modelServer)}/v1`;
+}
+
 /** The endpoints that `pulumi up` ends with: MLflow's, LLaMA Board's, each model's by its name, and the front door's. */
 export function endpoints(settings: Settings): {
   readonly mlflow: Endpoint;
@@ -35,15 +40,13 @@ export function endpoints(settings: Settings): {
   readonly frontDoor?: ReturnType<typeof frontDoorEndpoint>;
 } {
   const { namespace, mlflow, models, board } = settings;
-  const modelUrl = (name: string): string =>
-    `http://${modelServerName(name)}.${namespace}.svc:${String(PORTS.modelServer)}/v1`;
   return {
     mlflow: withNodePort(trackingUri(namespace), mlflow.service.nodePort),
     ...(board.enabled ? { board: withNodePort(boardUrl(namespace), board.service.nodePort) } : {}),
     models: Object.fromEntries(
       models.map(({ name, servedName, service }) => [
         name,
-        { ...withNodePort(modelUrl(name), service.nodePort), model: servedName ?? name },
+        { ...withNodePort(modelUrl(name, namespace), service.nodePort), model: servedName ?? name },
       ]),
     ),
     ...(settings.frontDoor.enabled ? { frontDoor: frontDoorEndpoint(settings) } : {}),

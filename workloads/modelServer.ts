@@ -2,6 +2,7 @@ import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
 import type { ModelSettings } from "../config/models";
 import { answeredNames, loadMinutes } from "../config/models";
+import type { Settings } from "../config/schema";
 import type { ModelSource } from "../config/sources";
 import type { ModelClaims, ModelPieces } from "./modelPieces";
 import { joinPieces, modelPieces } from "./modelPieces";
@@ -19,6 +20,7 @@ import {
 } from "./pod";
 import type { SecretNames } from "./pod";
 import { servedModel, waitMinutes } from "./servedRun";
+import { servedTagsEnv } from "./servedTags";
 import { SERVERS, SHUTDOWN_SECONDS } from "./servers";
 import type { ServerArgs } from "./servers";
 
@@ -29,6 +31,7 @@ const TEARDOWN_SECONDS = 15;
 
 /** What the pod of a model server is made of. */
 export interface ModelServerPodArgs extends ServerArgs {
+  readonly stack: Pick<Settings, "namespace">;
   readonly accelerator: "cuda" | "cpu";
   readonly image: Input<string>;
   readonly claims: ModelClaims;
@@ -66,6 +69,7 @@ function environment(args: ModelServerPodArgs): types.input.core.v1.EnvVar[] {
       ...cpu,
     }),
     ...SERVERS[args.settings.server].env(args),
+    ...servedTagsEnv(args),
   ];
 }
 

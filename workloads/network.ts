@@ -4,8 +4,10 @@ import type { EgressSettings } from "./egress";
 import { egressPolicies, everyPod, tcp } from "./egress";
 import { mlflowClients, mlflowPolicies } from "./mlflowNetwork";
 import { PORTS } from "./names";
+import { tellsMlflow } from "./servedTags";
 
 type Peer = types.input.networking.v1.NetworkPolicyPeer;
+type Selector = types.input.meta.v1.LabelSelector;
 type PolicySpec = types.input.networking.v1.NetworkPolicySpec;
 
 const namespace = (name: string): Peer => ({
@@ -14,6 +16,15 @@ const namespace = (name: string): Peer => ({
 
 /** Settings that say who may talk to whom. */
 export type NetworkSettings = EgressSettings & Pick<Settings, "frontDoor" | "board">;
+
+/** The pods of the models that tell MLflow of the runs that they serve; undefined where there are none. */
+function tellers({ models, training }: NetworkSettings): Selector | undefined {
+  const values = models.filter((model) => tellsMlflow(model, training)).map(({ name }) => name);
+  const key = "app.kubernetes.io/instance";
+  return values.length === 0
+    ? undefined
+    : { ...everyPod("inference"), matchExpressions: [{ key, operator: "In", values }] };
+}
 
 /** Clients reach the front door, monitoring its metrics, and it reaches the model servers. */
 function frontDoorPolicy(clients: Peer[], monitoring: Peer): PolicySpec {
@@ -53,6 +64,10 @@ function boardPolicy({ board }: NetworkSettings): Record<string, PolicySpec> {
   return { board: { podSelector: everyPod("board"), policyTypes: ["Ingress"], ingress } };
 }
 
+const TO_MLFLOW: types.input.networking.v1.NetworkPolicyEgressRule[] = [
+  { to: [{ podSelector: everyPod("mlflow") }], ports: tcp(PORTS.mlflow) },
+];
+
 /** The pods of one run talk to each other over ports of their choice. */
 const trainingNodes: PolicySpec = {
   podSelector: everyPod("training"),
@@ -72,6 +87,7 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
     ...network.clientCidrs.map((cidr) => ({ ipBlock: { cidr } })),
   ];
   const monitoring = namespace(network.monitoringNamespace);
+  const serving = tellers(settings);
   const door: Peer[] = frontDoor.enabled ? [{ podSelector: everyPod("front-door") }] : [];
   return {
     "default-deny": { podSelector: {}, policyTypes: ["Ingress", "Egress"] },
@@ -96,8 +112,17 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
     "training-to-mlflow": {
       podSelector: everyPod("training"),
       policyTypes: ["Egress"],
-      egress: [{ to: [{ podSelector: everyPod("mlflow") }], ports: tcp(PORTS.mlflow) }],
+      egress: TO_MLFLOW,
     },
+    ...(serving === undefined
+      ? {}
+      : {
+          "inference-to-mlflow": {
+            podSelector: serving,
+            policyTypes: ["Egress"],
+            egress: TO_MLFLOW,
+          },
+        }),
     mlflow: {
       podSelector: everyPod("mlflow"),
       policyTypes: ["Ingress"],
@@ -105,6 +130,7 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
         {
           from: [
             { podSelector: everyPod("training") },
+            ...(serving === undefined ? [] : [{ podSelector: serving }]),
             ...mlflowClients(settings),
             monitoring,
             ...clients,

@@ -23,6 +23,8 @@ export interface ServedRun {
 export interface ServedModel {
   /** Path of the model in the container. */
   readonly modelPath: Input<string>;
+  /** Folder of the training run in the container; undefined where none is served. */
+  readonly folder?: Input<string>;
   /** The run that has to be complete; undefined where `pulumi up` has waited for it, or none is served. */
   readonly run: ServedRun | undefined;
   /** Whether the server must be changed only after this stack's training has succeeded. */
@@ -31,7 +33,7 @@ export interface ServedModel {
 
 /** A stack's training, and the run that it makes. */
 export interface TrainedRun {
-  readonly settings: Pick<TrainingSettings, "merge" | "await" | "timeoutMinutes">;
+  readonly settings: Pick<TrainingSettings, "merge" | "await" | "timeoutMinutes" | "tracking">;
   readonly config: TrainingConfig;
   readonly runId: Output<string>;
 }
@@ -58,6 +60,7 @@ export function servedModel(
   const minutes = source.run === undefined ? settings.timeoutMinutes : 0;
   return {
     modelPath: interpolate`${root}/${before}${id}${after}`,
+    folder: interpolate`${root}/${before}${id}`,
     run: awaited ? undefined : { runs: `${root}${runsFolder(config)}`, id, minutes },
     afterTraining: awaited,
   };

@@ -16,7 +16,12 @@ const adapters = [
 ];
 
 const TRAINED = {
-  settings: { merge: false, await: true, timeoutMinutes: 60 },
+  settings: {
+    merge: false,
+    await: true,
+    timeoutMinutes: 60,
+    tracking: { mlflow: true, systemMetrics: false, wandb: false, wandbMode: "online" as const },
+  },
   config: { finetuning_type: "lora", output_dir: "/app/output/lumen7" },
   runId: pulumi.output("0123456789"),
 };
@@ -24,6 +29,7 @@ const TRAINED = {
 const template = (change: object, claims: Partial<ModelServerPodArgs["claims"]> = {}) =>
   settled(
     modelServerSpec({
+      stack: { namespace: "llmops" },
       settings: modelOf(change),
       accelerator: "cuda",
       image: "r/i@sha256:0",

@@ -24,6 +24,7 @@ function serverPod(): FusePod {
   const [settings] = settingsOf(sourceTree(REMOTE_SOURCES.mount)).models;
   if (settings === undefined) throw new Error("the tree has a model");
   const { template } = modelServerSpec({
+    stack: { namespace: "llmops" },
     ...COMMON,
     settings,
     trained: undefined,

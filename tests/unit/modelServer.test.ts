@@ -10,6 +10,7 @@ import { modelOf as model } from "../support/settings";
 
 const spec = (change: object = {}, more: Partial<ModelServerPodArgs> = {}) =>
   modelServerSpec({
+    stack: { namespace: "llmops" },
     settings: model(change),
     accelerator: "cuda",
     image: "r/i@sha256:0",

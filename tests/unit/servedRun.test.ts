@@ -64,6 +64,7 @@ describe("the pod", () => {
   const pod = (source: object, training: object = {}) => {
     const { model, trained } = served(source, training);
     return modelServerSpec({
+      stack: { namespace: "llmops" },
       settings: model,
       trained,
       accelerator: "cpu",

@@ -140,6 +140,7 @@ interface Pod {
 
 function podOf(source: object, hubCache?: string, identity = false): Pod {
   const { template } = modelServerSpec({
+    stack: { namespace: "llmops" },
     settings: model(source),
     accelerator: "cuda",
     image: "r/i@sha256:0",

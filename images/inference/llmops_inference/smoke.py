@@ -6,7 +6,7 @@ Exit code 0 once each has answered; otherwise 1, with the reason on stderr, wher
 the text of its event from. The startup probe of a pod runs it every few seconds until it succeeds,
 so only the standard library is imported. The key comes from VLLM_API_KEY or API_KEY. A server that
 listens and does not answer has its reason in the termination message too, so that it is known after
-Kubernetes has ended it.
+Kubernetes has ended it. MLflow is told of the training runs that are served now; see served.py.
 """
 
 from __future__ import annotations
@@ -15,14 +15,21 @@ import http.client
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from llmops_inference.served import tell
 
 PROMPT = "Hello"
 TIMEOUT_SECONDS = 25
 EXCERPT = 300
 TERMINATION_MESSAGE = Path("/dev/termination-log")
+# Kubernetes ends the probe after 30 seconds, and would take that for no answer.
+PROBE_SECONDS = 28
+# Standard error of the server: what a probe prints that ends well is shown nowhere.
+POD_LOG = "/proc/1/fd/2"
 
 
 class NoAnswer(Exception):
@@ -35,6 +42,7 @@ class NotListening(NoAnswer):
 
 def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     """Asks every name, and says why at the first that does not answer."""
+    end = time.monotonic() + PROBE_SECONDS
     chat = arguments[:1] == ["--chat"]
     port, *names = arguments[1:] if chat else arguments
     key = env.get("VLLM_API_KEY") or env.get("API_KEY")
@@ -46,7 +54,18 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
         print(f"llmops: {reason}", file=sys.stderr)
         return 1
     leave_message("")
+    for fault in tell(env, end):
+        log(env, f"llmops: {fault}")
     return 0
+
+
+def log(env: Mapping[str, str], line: str) -> None:
+    """Adds a line to the log of the pod."""
+    try:
+        with open(env.get("LLMOPS_POD_LOG", POD_LOG), "a") as pod_log:
+            print(line, file=pod_log)
+    except OSError as error:
+        print(f"{line} ({error})", file=sys.stderr)
 
 
 def leave_message(text: str) -> None:
