@@ -278,13 +278,19 @@ describe("the configuration of Envoy", () => {
     ];
 
     test("requests for the model itself are split; its adapters, and the canaries' names, are not", () => {
+      const onTheModel = expect.objectContaining({
+        num_retries: 5,
+        retry_priority: expect.objectContaining({
+          name: "envoy.retry_priorities.previous_priorities",
+        }) as unknown,
+      }) as unknown;
       const clusters = [
         { name: "model-a", weight: 65 },
         { name: "canary-c", weight: 10 },
         { name: "canary-d", weight: 25 },
       ];
       expect(forwarded).toEqual([
-        to("acme/a", { weighted_clusters: { clusters } }),
+        to("acme/a", { weighted_clusters: { clusters }, retry_policy: onTheModel }),
         to("lora", { cluster: "model-a" }),
         to("b", { cluster: "model-b" }),
         to("c", { cluster: "model-c" }),
@@ -303,6 +309,7 @@ describe("the configuration of Envoy", () => {
           name: "envoy.clusters.aggregate",
           typed_config: { clusters: ["model-c", "model-a"] },
         },
+        circuit_breakers: { thresholds: [{ max_retries: 10_000 }] },
       });
     });
   });
