@@ -122,6 +122,7 @@ function podArgs(
   return {
     ...args,
     settings: model,
+    stack: settings,
     accelerator,
     pullSecrets,
     image: images.inference,

@@ -61,4 +61,3 @@ export const settingsSchema = z.strictObject({
 
 export type Settings = z.infer<typeof settingsSchema>;
 export type ImagesSettings = Settings["images"];
-export type StorageSettings = Settings["storage"];
