@@ -1,6 +1,8 @@
 import type { TrainingFiles } from "../config/load";
 import type { TrainingSettings } from "../config/training";
+import { isDownloadedData } from "../config/training";
 import { fingerprint } from "./fingerprint";
+import { dataIdentity } from "./source";
 import { runFolder } from "./trainingRun";
 
 /** Whether the trainer connects to W&B. */
@@ -21,7 +23,8 @@ export function trackingEnv({
   readonly runId: string;
   readonly trackingUri: string;
 }): Record<string, string> {
-  const { settings, config, data } = files;
+  const { settings, config } = files;
+  const data = isDownloadedData(settings.data) ? dataIdentity(settings.data) : files.data;
   const { mlflow, systemMetrics, wandb, wandbMode } = settings.tracking;
   return {
     LLMOPS_TRAINING_FILE: settings.configFile,
