@@ -63,6 +63,8 @@ export const trainingSchema = z.strictObject({
       wandb: z.boolean().default(false),
       /** `offline` keeps what is for W&B in the folder of the run, for `wandb sync` later. */
       wandbMode: z.enum(["online", "offline"]).default("online"),
+      /** Event files for TensorBoard, in the folder of the run and among the artifacts in MLflow. */
+      tensorboard: z.boolean().default(false),
     })
     .prefault({}),
   resources: resources({ cpu: "4", memory: "32Gi", shm: "8Gi" }),

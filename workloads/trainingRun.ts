@@ -78,6 +78,7 @@ export function trainingYaml(
   id: string,
 ): string {
   const { baseModel, data, tracking, gate, nodes, deepspeed } = settings;
+  const reporters = (["wandb", "tensorboard"] as const).filter((name) => tracking[name]);
   return stringify({
     // The entry code says how far the training is; a bar would fill the pod's log.
     disable_tqdm: true,
@@ -89,7 +90,7 @@ export function trainingYaml(
     output_dir: runFolder(config, id),
     overwrite_output_dir: false,
     // MLflow is fed from outside the trainer, so that a tracker that is away cannot fail a run.
-    report_to: tracking.wandb ? "wandb" : "none",
+    report_to: reporters.length > 1 ? reporters : (reporters[0] ?? "none"),
     run_name: id,
     ...(deepspeed === "none" ? {} : { deepspeed: `${CONFIG_FOLDER}/${DEEPSPEED_FILE}` }),
     ...(gate?.some(({ metric }) => metric === "eval_loss") ? { do_eval: true } : {}),

@@ -25,7 +25,7 @@ export function trackingEnv({
 }): Record<string, string> {
   const { settings, config } = files;
   const data = isDownloadedData(settings.data) ? dataIdentity(settings.data) : files.data;
-  const { mlflow, systemMetrics, wandb, wandbMode } = settings.tracking;
+  const { mlflow, systemMetrics, wandb, wandbMode, tensorboard } = settings.tracking;
   return {
     LLMOPS_TRAINING_FILE: settings.configFile,
     ...(data === undefined ? {} : { LLMOPS_DATA_FINGERPRINT: fingerprint(data) }),
@@ -36,5 +36,6 @@ export function trackingEnv({
     ...(wandb && wandbMode === "offline"
       ? { WANDB_MODE: "offline", WANDB_DIR: runFolder(config, id) }
       : {}),
+    ...(tensorboard ? { TENSORBOARD_LOGGING_DIR: `${runFolder(config, id)}/tensorboard` } : {}),
   };
 }
