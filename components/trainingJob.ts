@@ -31,9 +31,9 @@ export interface TrainingJobArgs {
 
 /**
  * The training run. Its Job is named after the run id, which changes with the training file, the
- * data in the project or where it is downloaded from, the base model, the image and the `run` label, and with nothing else: an
- * unchanged stack never trains again. `pulumi up` waits until the run has ended, unless
- * `training.await` is false.
+ * data in the project or where it is downloaded from, the base model, the image and the `run`
+ * label, and with nothing else: an unchanged stack never trains again. `pulumi up` waits until the
+ * run has ended, unless `training.await` is false.
  */
 export class TrainingJob extends pulumi.ComponentResource {
   /** The run id. */
