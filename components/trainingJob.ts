@@ -2,6 +2,7 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { TrainingFiles } from "../config/load";
 import type { Settings } from "../config/schema";
+import { isDownloadedData } from "../config/training";
 import { hasIdentity } from "../config/usedSources";
 import type { ModelClaims } from "../workloads/modelPieces";
 import { NAMES, labels } from "../workloads/names";
@@ -30,9 +31,9 @@ export interface TrainingJobArgs {
 
 /**
  * The training run. Its Job is named after the run id, which changes with the training file, the
- * data in the project, the base model, the image and the `run` label, and with nothing else: an
- * unchanged stack never trains again. `pulumi up` waits until the run has ended, unless
- * `training.await` is false.
+ * data in the project or where it is downloaded from, the base model, the image and the `run`
+ * label, and with nothing else: an unchanged stack never trains again. `pulumi up` waits until the
+ * run has ended, unless `training.await` is false.
  */
 export class TrainingJob extends pulumi.ComponentResource {
   /** The run id. */
@@ -98,7 +99,8 @@ export class TrainingJob extends pulumi.ComponentResource {
     );
   }
 
-  private dataVolume(args: TrainingJobArgs): k8s.types.input.core.v1.Volume {
+  private dataVolume(args: TrainingJobArgs): k8s.types.input.core.v1.Volume | undefined {
+    if (isDownloadedData(args.files.settings.data)) return undefined;
     const name = "train-data";
     if (args.files.data === undefined) {
       const claimName = args.claims.trainingData;

@@ -61,6 +61,22 @@ function usedNames(config: TrainingConfig): string[] {
   );
 }
 
+/** Faults of data sets that a training file uses and the settings of downloaded data do not name. */
+export function infoFaults(
+  info: Readonly<Record<string, unknown>> | undefined,
+  config: TrainingConfig,
+): Fault[] {
+  if (info === undefined) return [];
+  return usedNames(config)
+    .filter((name) => info[name] === undefined)
+    .map((name) => ({
+      key: "training.data.info",
+      got: `no "${name}", which dataset or eval_dataset of training.configFile names`,
+      allowed: `every data set that is used; it has ${Object.keys(info).join(", ") || "none"}`,
+      fix: setCommand(`training.data.info.${name}.file_name`, "<file of the source>"),
+    }));
+}
+
 function read(root: string, path: string, faults: Fault[]): string | undefined {
   try {
     return readFileSync(join(root, path), "utf8");

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { caBundleFaults } from "./caBundle";
-import { readDataset, unreadable } from "./dataset";
+import { infoFaults, readDataset, unreadable } from "./dataset";
 import type { Fault } from "./faults";
 import { faultsOf, removeCommand, renderFaults } from "./faults";
 import type { Gate } from "./gateFile";
@@ -19,6 +19,7 @@ import type { GeneratedKey, SecretKey } from "./secrets";
 import { SECRET_KEYS, generatedSecrets, secretFaults } from "./secrets";
 import { servedRunFaults } from "./servedRun";
 import type { TrainingSettings } from "./training";
+import { isDownloadedData } from "./training";
 import type { TrainingConfig } from "./trainingFile";
 import { parseTrainingFile } from "./trainingFile";
 import { trainingFaults } from "./trainingRules";
@@ -27,7 +28,7 @@ import { trainingFaults } from "./trainingRules";
 export interface TrainingFiles {
   readonly settings: TrainingSettings;
   readonly config: TrainingConfig;
-  /** Data set by file name; undefined when it lies on a volume. */
+  /** Data set by file name; undefined when it is not in the project. */
   readonly data: Readonly<Record<string, string>> | undefined;
   /** Thresholds with their questions; left out, every run passes. */
   readonly gate?: Gate | undefined;
@@ -60,6 +61,7 @@ function readTraining(
   const dataset = data.kind === "files" ? readDataset(root, data.path, config) : undefined;
   const { gate, faults: gateFaults } = readGate(root, settings.training, config, dataset?.files);
   faults.push(...(dataset?.faults ?? []), ...gateFaults);
+  if (isDownloadedData(data)) faults.push(...infoFaults(data.info, config));
   return { settings: settings.training, config, data: dataset?.files, gate };
 }
 

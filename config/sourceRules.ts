@@ -3,6 +3,7 @@ import { removeCommand, setCommand } from "./faults";
 import type { Settings } from "./schema";
 import type { ModelSource } from "./sources";
 import { ARCHIVE, isDownloaded } from "./sources";
+import { downloads } from "./training";
 import { hasIdentity, usedSources } from "./usedSources";
 
 type Rule = (settings: Settings) => readonly Fault[];
@@ -50,7 +51,7 @@ const sharedVolume: Rule = ({ models, storage }) =>
 
 /** The training pod mounts both claims, and a hostPath ties it to a node. */
 const oneNode: Rule = ({ storage: { modelOutput, hubCache }, training }) => {
-  if (training === undefined || !isDownloaded(training.baseModel)) return [];
+  if (training === undefined || !downloads(training)) return [];
   const output = modelOutput.volume;
   const cache = hubCache?.volume;
   if (output.kind !== "hostPath" || cache?.kind !== "hostPath") return [];

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { datasetEntry } from "./datasetRows";
 import { bucketFolder, plainUrl, relativePath } from "./primitives";
 
 /** How the name of an archive ends. */
@@ -83,6 +84,31 @@ export const baseModelSource = z.discriminatedUnion("kind", [
   artifactory,
 ]);
 
+/** What every kind of data from outside may have. */
+const dataFields = {
+  /** Its dataset_info.json, where the source has none or another one is wanted. */
+  info: z.record(z.string(), datasetEntry.extend({ file_name: relativePath })).optional(),
+};
+
+/** Where data to train on is downloaded from: the places that models come from. */
+export const dataSources = [
+  huggingface.extend({
+    /** Files to download, as the hub's patterns. */
+    allowPatterns: z
+      .array(z.string().min(1))
+      .min(1, { error: "at least one pattern" })
+      .default(["*.json", "*.jsonl", "*.csv", "*.txt", "*.parquet", "*.arrow"]),
+    ...dataFields,
+  }),
+  gcs.extend({
+    /** Data is always copied onto the volume. */
+    access: z.literal("download").default("download"),
+    ...dataFields,
+  }),
+  artifactory.extend(dataFields),
+] as const;
+
+export type DataSource = z.infer<(typeof dataSources)[number]>;
 export type ModelSource = z.infer<typeof modelSource>;
 export type GcsSource = z.infer<typeof gcs>;
 

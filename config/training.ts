@@ -8,7 +8,8 @@ import {
   relativePath,
   resources,
 } from "./primitives";
-import { baseModelSource, bucketAccess } from "./sources";
+import type { DataSource } from "./sources";
+import { baseModelSource, bucketAccess, dataSources, isDownloaded } from "./sources";
 
 const data = z.discriminatedUnion("kind", [
   z.strictObject({
@@ -21,6 +22,7 @@ const data = z.discriminatedUnion("kind", [
     /** Folder on `training-data-pvc`. @default its top */
     path: relativePath.optional(),
   }),
+  ...dataSources,
 ]);
 
 const publish = z.discriminatedUnion("kind", [
@@ -61,10 +63,12 @@ export const trainingSchema = z.strictObject({
       wandb: z.boolean().default(false),
       /** `offline` keeps what is for W&B in the folder of the run, for `wandb sync` later. */
       wandbMode: z.enum(["online", "offline"]).default("online"),
+      /** Event files for TensorBoard, in the folder of the run and among the artifacts in MLflow. */
+      tensorboard: z.boolean().default(false),
     })
     .prefault({}),
   resources: resources({ cpu: "4", memory: "32Gi", shm: "8Gi" }),
-  /** Of the init container that downloads the base model. */
+  /** Of the init containers that download the base model and the data. */
   fetchResources,
   placement,
   /**
@@ -92,5 +96,18 @@ export const trainingSchema = z.strictObject({
   dcgmExporter: z.boolean().default(false),
 });
 
+/** Whether an init container downloads the data. */
+export function isDownloadedData(source: z.infer<typeof data>): source is DataSource {
+  return source.kind !== "files" && source.kind !== "volume";
+}
+
 export type TrainingSettings = z.infer<typeof trainingSchema>;
+
+/** Whether the pod of a run downloads anything before it trains. */
+export function downloads({
+  baseModel,
+  data: source,
+}: Pick<TrainingSettings, "baseModel" | "data">): boolean {
+  return isDownloaded(baseModel) || isDownloadedData(source);
+}
 export type PublishSettings = z.infer<typeof publish>;

@@ -74,7 +74,7 @@ function valueFaults(file: string, config: TrainingConfig): Fault[] {
     }
   }
   if (report !== undefined && report !== "none") {
-    const allowed = "not set, or none: training.tracking chooses MLflow and W&B";
+    const allowed = "not set, or none: training.tracking chooses MLflow, W&B and TensorBoard";
     fault("report_to", report, allowed, "report_to: none");
   }
   if (config["do_train"] !== true) fault("do_train", config["do_train"], "true", "do_train: true");

@@ -1,7 +1,7 @@
 import type { Fault } from "./faults";
 import { setCommand } from "./faults";
 import type { Settings } from "./schema";
-import { isDownloaded } from "./sources";
+import { downloads } from "./training";
 import type { TrainingConfig } from "./trainingFile";
 
 type Rule = (settings: Settings) => readonly Fault[];
@@ -32,7 +32,7 @@ const sharedByNodes: Rule = ({ training, storage }) => {
   const used = [
     "modelOutput" as const,
     ...(training.data.kind === "volume" ? ["trainingData" as const] : []),
-    ...(isDownloaded(training.baseModel) ? ["hubCache" as const] : []),
+    ...(downloads(training) ? ["hubCache" as const] : []),
   ];
   return used.flatMap((name) => {
     const claim = storage[name];

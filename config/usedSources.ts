@@ -1,5 +1,6 @@
 import type { Settings } from "./schema";
 import type { ModelSource } from "./sources";
+import { isDownloadedData } from "./training";
 
 /** The two kinds of pods that read or write models. */
 export type ModelRole = "training" | "inference";
@@ -9,16 +10,22 @@ export interface UsedSource {
   /** Path of the setting, such as `models[0].source` or `models[0].adapters[1].source`. */
   readonly key: string;
   readonly role: ModelRole;
-  /** Name of the model whose server reads it; undefined for the base model of training. */
+  /** Name of the model whose server reads it; undefined for what training reads. */
   readonly model: string | undefined;
   readonly source: ModelSource;
 }
 
-/** Every source of a stack: those of the models, each with its adapters, then the base model's. */
+/** Every source of a stack: those of the models, each with its adapters, then those of training. */
 export function usedSources({
   models,
   training,
 }: Pick<Settings, "models" | "training">): UsedSource[] {
+  const trains = (key: string, source: ModelSource): UsedSource => ({
+    key: `training.${key}`,
+    role: "training",
+    model: undefined,
+    source,
+  });
   return [
     ...models.flatMap((model, index) => {
       const key = `models[${String(index)}]`;
@@ -36,12 +43,8 @@ export function usedSources({
     ...(training === undefined
       ? []
       : [
-          {
-            key: "training.baseModel",
-            role: "training" as const,
-            model: undefined,
-            source: training.baseModel,
-          },
+          trains("baseModel", training.baseModel),
+          ...(isDownloadedData(training.data) ? [trains("data", training.data)] : []),
         ]),
   ];
 }

@@ -15,7 +15,7 @@ import {
 import type { NamedVolume } from "./pod";
 import { serviceSpec } from "./service";
 import { MODELS_FOLDER, sourcesFolder } from "./source";
-import { DATA_FOLDER } from "./trainingRun";
+import { DATA_FOLDER } from "./source";
 
 /** Folder of LLaMA Board's own files and of what is trained with it, on `model-output-pvc`. */
 export const BOARD_FOLDER = `${OUTPUT_FOLDER}/board`;

@@ -1,6 +1,6 @@
 import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
-import type { DownloadedSource } from "../config/sources";
+import type { DataSource, DownloadedSource } from "../config/sources";
 import { NO_KEY, gcsKeyFile } from "./gcs";
 import type { KeyFile } from "./gcs";
 import { NAMES } from "./names";
@@ -13,7 +13,7 @@ import {
   resourceRequirements,
   secretEnvs,
 } from "./pod";
-import { modelPath, rootFolder } from "./source";
+import { DATA_FOLDER, dataPath, modelPath, rootFolder } from "./source";
 
 /** Keys of the Secret that says where Artifactory is and who asks. */
 export const ARTIFACTORY_KEYS = [
@@ -30,26 +30,57 @@ export const MODELS_COMMAND = ["/opt/models/bin/python", "-m", "llmops_models"] 
 
 const TMP_VOLUME = "fetch-tmp";
 
+const option = (name: string, value: string | undefined): string[] =>
+  value === undefined ? [] : [name, value];
+
+/** What a download becomes in the pod. */
+export interface FetchTarget {
+  /** Name of the init container. */
+  readonly container: string;
+  /** Folder below which downloads lie; see {@link rootFolder}. */
+  readonly root: string;
+  readonly path: string;
+  /** Arguments that say what is wanted of it. */
+  readonly options: readonly string[];
+}
+
+/** A model, or the adapter of a name. */
+export function modelTarget(source: DownloadedSource, adapter?: string): FetchTarget {
+  const root = rootFolder(adapter);
+  const container = adapter === undefined ? NAMES.fetchContainer : `fetch-adapter-${adapter}`;
+  return { container, root, path: modelPath(source, root), options: [] };
+}
+
+/** Data to train on, with its dataset_info.json. */
+export function dataTarget(source: DataSource): FetchTarget {
+  const info = source.info && JSON.stringify(source.info);
+  return {
+    container: NAMES.fetchDataContainer,
+    root: DATA_FOLDER,
+    path: dataPath(source),
+    options: ["--data", ...option("--dataset-info", info)],
+  };
+}
+
 /** What the init container is made of. */
 export interface FetchArgs {
   readonly source: DownloadedSource;
-  /** Name of the adapter that it is; undefined for a model. */
-  readonly adapter?: string | undefined;
+  readonly target: FetchTarget;
   readonly image: Input<string>;
   readonly fetchResources: ResourceSettings;
-  /** Where the volume that takes the model is mounted. */
+  /** Where the volume that takes the download is mounted. */
   readonly store: types.input.core.v1.VolumeMount;
   readonly secrets: SecretNames;
   /** Whether the pod acts as a Google service account. */
   readonly identity: boolean;
 }
 
-const option = (name: string, value: string | undefined): string[] =>
-  value === undefined ? [] : [name, value];
-
 /** Arguments of the downloader. They hold no secret: a process list shows them. */
-export function fetchArguments(source: DownloadedSource, adapter?: string): string[] {
-  const to = ["--to", modelPath(source, rootFolder(adapter))];
+export function fetchArguments(
+  source: DownloadedSource,
+  { path, options }: FetchTarget = modelTarget(source),
+): string[] {
+  const to = [...options, "--to", path];
   switch (source.kind) {
     case "huggingface": {
       const { id, revision, endpoint, allowPatterns } = source;
@@ -80,8 +111,8 @@ function credentials({ source, secrets, identity }: FetchArgs): KeyFile {
   }
 }
 
-/** The init container that downloads a model, and the volumes that are its own. */
-export function fetchModel(args: FetchArgs): {
+/** The init container that downloads a model or data, and the volumes that are its own. */
+export function fetchPieces(args: FetchArgs): {
   readonly container: types.input.core.v1.Container;
   readonly volumes: KeyFile["volumes"];
 } {
@@ -90,10 +121,10 @@ export function fetchModel(args: FetchArgs): {
   return {
     container: {
       ...containerDefaults(),
-      name: args.adapter === undefined ? NAMES.fetchContainer : `fetch-adapter-${args.adapter}`,
+      name: args.target.container,
       image: args.image,
       command: [...MODELS_COMMAND],
-      args: fetchArguments(args.source, args.adapter),
+      args: fetchArguments(args.source, args.target),
       env: [...plainEnv({ ...PRIVATE_ENV, ...offline }), ...env],
       resources: resourceRequirements({ ...args.fetchResources, gpu: 0 }, "cpu"),
       volumeMounts: [args.store, ...mounts, { name: TMP_VOLUME, mountPath: "/tmp" }],

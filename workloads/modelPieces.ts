@@ -1,8 +1,8 @@
 import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
-import type { DownloadedSource, ModelSource } from "../config/sources";
+import type { ModelSource } from "../config/sources";
 import { isDownloaded } from "../config/sources";
-import { fetchModel } from "./fetch";
+import { fetchPieces, modelTarget } from "./fetch";
 import type { FetchArgs } from "./fetch";
 import { FUSE_ANNOTATIONS, bucketVolume } from "./gcs";
 import type { NamedVolume } from "./pod";
@@ -30,38 +30,37 @@ export interface ModelPieces {
   readonly modelOutput: "read" | "written" | undefined;
 }
 
-/** Where a model comes from, and what the pod has to reach it. */
-export interface ModelPiecesArgs extends Omit<FetchArgs, "source" | "store"> {
-  readonly source: ModelSource;
+/** What is downloaded, and onto which claim. */
+export interface DownloadArgs extends Omit<FetchArgs, "store"> {
   readonly claims: ModelClaims;
   /** Name of the pod's volume of `model-output-pvc`. */
   readonly outputVolume: string;
+}
+
+/** Where a model comes from, and what the pod has to reach it. */
+export interface ModelPiecesArgs extends Omit<DownloadArgs, "source" | "target"> {
+  readonly source: ModelSource;
+  /** Name of the adapter that it is; undefined for a model. */
+  readonly adapter?: string | undefined;
   /** What is served: it may be a run that must be complete first. */
   readonly served?: ServedModel | undefined;
 }
 
 const CACHE_VOLUME = "hub-cache";
 
-const onOutput = ({
-  outputVolume,
-  adapter,
-}: Pick<ModelPiecesArgs, "outputVolume" | "adapter">): types.input.core.v1.VolumeMount => ({
-  name: outputVolume,
-  mountPath: rootFolder(adapter),
-});
-
 /** A download: the init container writes the volume, the other container only reads it. */
-function downloaded(args: ModelPiecesArgs, source: DownloadedSource): ModelPieces {
+export function downloadPieces(args: DownloadArgs): ModelPieces {
   const { hubCache } = args.claims;
+  const { root } = args.target;
   const cache =
     hubCache === undefined
       ? []
       : [{ name: CACHE_VOLUME, persistentVolumeClaim: { claimName: hubCache } }];
   const store =
     hubCache === undefined
-      ? onOutput(args)
-      : { name: CACHE_VOLUME, mountPath: sourcesFolder(rootFolder(args.adapter)) };
-  const { container, volumes } = fetchModel({ ...args, source, store });
+      ? { name: args.outputVolume, mountPath: root }
+      : { name: CACHE_VOLUME, mountPath: sourcesFolder(root) };
+  const { container, volumes } = fetchPieces({ ...args, store });
   return {
     annotations: {},
     initContainers: [container],
@@ -74,7 +73,9 @@ function downloaded(args: ModelPiecesArgs, source: DownloadedSource): ModelPiece
 /** The pieces of a pod that reads a model. A bucket is mounted right where the model is looked for. */
 export function modelPieces(args: ModelPiecesArgs): ModelPieces {
   const { source, adapter } = args;
-  if (isDownloaded(source)) return downloaded(args, source);
+  if (isDownloaded(source)) {
+    return downloadPieces({ ...args, source, target: modelTarget(source, adapter) });
+  }
   const common = { initContainers: [], annotations: {} };
   if (source.kind === "gcs") {
     const name = adapter === undefined ? "model-bucket" : `bucket-${adapter}`;
@@ -87,7 +88,7 @@ export function modelPieces(args: ModelPiecesArgs): ModelPieces {
       modelOutput: undefined,
     };
   }
-  const mount = onOutput(args);
+  const mount = { name: args.outputVolume, mountPath: rootFolder(adapter) };
   return {
     ...common,
     initContainers: runCheck(args, mount),

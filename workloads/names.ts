@@ -26,6 +26,7 @@ export const NAMES = {
   mlflowBackupClaim: "mlflow-backup-pvc",
   hubCache: "hub-cache-pvc",
   fetchContainer: "fetch-model",
+  fetchDataContainer: "fetch-data",
 } as const;
 
 /** Ports that the containers listen on. */

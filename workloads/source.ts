@@ -1,9 +1,12 @@
-import type { ModelSource, RemoteSource } from "../config/sources";
+import type { DataSource, ModelSource, RemoteSource } from "../config/sources";
 import { ARCHIVE, isRemote } from "../config/sources";
 import { fingerprint } from "./fingerprint";
 
 /** Folder of the container in which `model-output-pvc` is mounted. */
 export const MODELS_FOLDER = "/models";
+
+/** Folder of the training container in which data lies. */
+export const DATA_FOLDER = "/app/data";
 
 /** Folder of the container below which models from outside of the cluster lie. */
 export function sourcesFolder(root: string): string {
@@ -45,6 +48,12 @@ export function sourceIdentity(source: ModelSource): object {
   }
 }
 
+/** What identifies data to train on. The same place as a model is another folder. */
+export function dataIdentity(source: DataSource): object {
+  const { info } = source;
+  return { data: true, ...sourceIdentity(source), ...(info === undefined ? {} : { info }) };
+}
+
 function nameOf(source: RemoteSource): string {
   switch (source.kind) {
     case "huggingface":
@@ -56,8 +65,8 @@ function nameOf(source: RemoteSource): string {
   }
 }
 
-/** Name of the folder of a model from outside: `<slug>-<10 hex digits of its identity>`. */
-export function sourceFolder(source: RemoteSource): string {
+/** Name of the folder of what comes from outside: `<slug>-<10 hex digits of its identity>`. */
+export function sourceFolder(source: RemoteSource, identity = sourceIdentity(source)): string {
   const name = nameOf(source)
     .split("/")
     .findLast((segment) => segment !== "");
@@ -67,7 +76,7 @@ export function sourceFolder(source: RemoteSource): string {
     .replace(/[^a-z0-9]+/g, "-")
     .slice(0, MAX_SLUG)
     .replace(/^-+|-+$/g, "");
-  return `${slug === "" ? "model" : slug}-${fingerprint(sourceIdentity(source))}`;
+  return `${slug === "" ? "model" : slug}-${fingerprint(identity)}`;
 }
 
 /**
@@ -80,4 +89,9 @@ export function modelPath(source: ModelSource, root = MODELS_FOLDER): string {
   if (source.kind === "volume") return `${root}/${source.path}`;
   if (isRemote(source)) return `${sourcesFolder(root)}/${sourceFolder(source)}`;
   throw new RangeError(`a source of kind ${source.kind} has no folder of its own`);
+}
+
+/** Path of data from outside in the training container, with its dataset_info.json. */
+export function dataPath(source: DataSource): string {
+  return `${sourcesFolder(DATA_FOLDER)}/${sourceFolder(source, dataIdentity(source))}`;
 }

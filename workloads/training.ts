@@ -1,11 +1,13 @@
 import type { types } from "@pulumi/kubernetes";
 import type { TrainingFiles } from "../config/load";
+import { isDownloadedData } from "../config/training";
 import { OUTPUT_FOLDER } from "../config/trainingFile";
 import { dcgmPieces } from "./dcgm";
 import { deepspeedJson } from "./deepspeed";
 import { trackingLogin } from "./mlflowAuth";
-import type { ModelClaims } from "./modelPieces";
-import { modelPieces } from "./modelPieces";
+import { dataTarget } from "./fetch";
+import type { ModelClaims, ModelPieces } from "./modelPieces";
+import { downloadPieces, modelPieces } from "./modelPieces";
 import { NAMES, labels } from "./names";
 import {
   CONFIG_FOLDER,
@@ -20,7 +22,8 @@ import {
 import type { NamedVolume, SecretNames } from "./pod";
 import { publishPieces } from "./publish";
 import { NODES_SERVICE, torchrunEnv } from "./trainingNodes";
-import { DATA_FOLDER, DEEPSPEED_FILE, trainingYaml } from "./trainingRun";
+import { DATA_FOLDER } from "./source";
+import { DEEPSPEED_FILE, trainingYaml } from "./trainingRun";
 import { trackingEnv, usesWandb } from "./trainingTracking";
 
 /** Annotation of the pod that holds the training file; mounted as /app/config/train_config.yaml. */
@@ -46,8 +49,8 @@ export interface TrainingPodArgs {
   readonly pullSecrets: readonly string[];
   readonly trackingUri: string;
   readonly claims: ModelClaims;
-  /** Volume of /app/data. */
-  readonly dataVolume: types.input.core.v1.Volume;
+  /** Volume of /app/data; undefined where the data is downloaded. */
+  readonly dataVolume: types.input.core.v1.Volume | undefined;
   readonly secrets: SecretNames;
   /** Whether the pod acts as a Google service account. */
   readonly identity: boolean;
@@ -115,6 +118,23 @@ function configPieces(args: TrainingPodArgs): {
   };
 }
 
+/** How the pod gets its data: by a download, or on a volume that is there. */
+function dataPieces(
+  args: TrainingPodArgs,
+): Pick<ModelPieces, "initContainers" | "mounts" | "volumes"> {
+  const { data: source, fetchResources } = args.files.settings;
+  if (isDownloadedData(source)) {
+    const target = dataTarget(source);
+    return downloadPieces({ ...args, source, target, fetchResources, outputVolume: OUTPUT_VOLUME });
+  }
+  const name = "train-data";
+  return {
+    initContainers: [],
+    mounts: [{ name, mountPath: DATA_FOLDER, readOnly: true }],
+    volumes: [{ ...args.dataVolume, name }],
+  };
+}
+
 /** The pod of the training Job. It carries its training file as an annotation. */
 export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTemplateSpec {
   const { files, runId: id, image } = args;
@@ -123,7 +143,8 @@ export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTempl
   const base = modelPieces({ ...args, source, fetchResources, outputVolume: OUTPUT_VOLUME });
   const upload = publishPieces(publish, settings, args);
   const dcgm = dcgmPieces(settings.dcgmExporter ? args.dcgmExporter : undefined);
-  const initContainers = [...base.initContainers, ...dcgm.initContainers];
+  const data = dataPieces(args);
+  const initContainers = [...base.initContainers, ...data.initContainers, ...dcgm.initContainers];
   const config = configPieces(args);
   return {
     metadata: {
@@ -146,7 +167,7 @@ export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTempl
           resources: resourceRequirements(settings.resources, args.accelerator),
           volumeMounts: [
             { name: "config", mountPath: CONFIG_FOLDER, readOnly: true },
-            { name: "train-data", mountPath: DATA_FOLDER, readOnly: true },
+            ...data.mounts,
             { name: OUTPUT_VOLUME, mountPath: OUTPUT_FOLDER },
             ...base.mounts,
             ...upload.mounts,
@@ -156,16 +177,19 @@ export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTempl
       ],
       volumes: [
         config.volume,
-        { ...args.dataVolume, name: "train-data" },
-        { name: OUTPUT_VOLUME, persistentVolumeClaim: { claimName: args.claims.modelOutput } },
-        ...distinct([...base.volumes, ...upload.volumes]),
+        ...distinct([
+          ...data.volumes,
+          { name: OUTPUT_VOLUME, persistentVolumeClaim: { claimName: args.claims.modelOutput } },
+          ...base.volumes,
+          ...upload.volumes,
+        ]),
         { name: "shm", emptyDir: { medium: "Memory", sizeLimit: settings.resources.shm } },
       ],
     },
   };
 }
 
-/** Base model and publishing may need the same key file. */
+/** Base model, data and publishing may need the same key file. */
 function distinct(volumes: readonly NamedVolume[]): NamedVolume[] {
   return [...new Map(volumes.map((volume) => [volume.name, volume])).values()];
 }

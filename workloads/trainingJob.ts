@@ -2,6 +2,7 @@ import type { types } from "@pulumi/kubernetes";
 import { setCommand } from "../config/faults";
 import { isDownloaded } from "../config/sources";
 import type { TrainingSettings } from "../config/training";
+import { isDownloadedData } from "../config/training";
 import { FETCH_EXIT } from "./fetch";
 import { NAMES, labels } from "./names";
 import type { TrainingPodArgs } from "./training";
@@ -23,19 +24,22 @@ const onExit = (containerName: string, action: string, values: number[]): Failur
  * publish that may work later. One that cannot work before something is changed ends the Job at
  * once, as do wrong data and a gate that is not passed.
  */
-function failureRules(settings: Pick<TrainingSettings, "baseModel" | "publish">): FailureRule[] {
-  const fetches = isDownloaded(settings.baseModel);
+function failureRules({
+  baseModel,
+  data,
+  publish,
+}: Pick<TrainingSettings, "baseModel" | "data" | "publish">): FailureRule[] {
+  const fetching = [
+    ...(isDownloaded(baseModel) ? [NAMES.fetchContainer] : []),
+    ...(isDownloadedData(data) ? [NAMES.fetchDataContainer] : []),
+  ];
   return [
     { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] },
-    ...(fetches
-      ? [
-          onExit(NAMES.fetchContainer, "Ignore", [FETCH_EXIT.retry]),
-          onExit(NAMES.fetchContainer, "FailJob", [FETCH_EXIT.usage, FETCH_EXIT.config]),
-        ]
-      : []),
-    ...(settings.publish === undefined
-      ? []
-      : [onExit(TRAINING_CONTAINER, "Ignore", [FETCH_EXIT.retry])]),
+    ...fetching.flatMap((container) => [
+      onExit(container, "Ignore", [FETCH_EXIT.retry]),
+      onExit(container, "FailJob", [FETCH_EXIT.usage, FETCH_EXIT.config]),
+    ]),
+    ...(publish === undefined ? [] : [onExit(TRAINING_CONTAINER, "Ignore", [FETCH_EXIT.retry])]),
     onExit(TRAINING_CONTAINER, "FailJob", Object.values(TRAINING_EXIT)),
   ];
 }

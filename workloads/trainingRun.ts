@@ -1,13 +1,11 @@
 import { stringify } from "yaml";
 import type { TrainingSettings } from "../config/training";
+import { isDownloadedData } from "../config/training";
 import type { TrainingConfig } from "../config/trainingFile";
 import { OUTPUT_FOLDER, trainsAdapter } from "../config/trainingFile";
 import { fingerprint } from "./fingerprint";
 import { CONFIG_FOLDER } from "./pod";
-import { modelPath, sourceIdentity } from "./source";
-
-/** Folder with the data set and its dataset_info.json. */
-export const DATA_FOLDER = "/app/data";
+import { DATA_FOLDER, dataIdentity, dataPath, modelPath, sourceIdentity } from "./source";
 
 /** Name of DeepSpeed's configuration beside the training file. */
 export const DEEPSPEED_FILE = "deepspeed.json";
@@ -29,7 +27,8 @@ export interface RunIdentity {
  * The order of keys, comments and the registry's host do not count.
  */
 export function runId({ config, data, settings, image }: RunIdentity): string {
-  const { baseModel, data: dataSource, run, merge } = settings;
+  const { baseModel, run, merge } = settings;
+  const dataSource = isDownloadedData(settings.data) ? dataIdentity(settings.data) : settings.data;
   const digest = image.slice(image.indexOf("@") + 1);
   const base = sourceIdentity(baseModel);
   const shape = processShape(settings);
@@ -61,6 +60,14 @@ export function runFolder(config: TrainingConfig, id: string): string {
   return `${OUTPUT_FOLDER}${runsFolder(config)}/${id}`;
 }
 
+/** Folder of the training container with dataset_info.json. */
+function datasetFolder(data: TrainingSettings["data"]): string {
+  if (isDownloadedData(data)) return dataPath(data);
+  return data.kind === "volume" && data.path !== undefined
+    ? `${DATA_FOLDER}/${data.path}`
+    : DATA_FOLDER;
+}
+
 /** The complete LLaMA-Factory file: what the user wrote, and what the platform decides. */
 export function trainingYaml(
   config: TrainingConfig,
@@ -71,7 +78,7 @@ export function trainingYaml(
   id: string,
 ): string {
   const { baseModel, data, tracking, gate, nodes, deepspeed } = settings;
-  const folder = data.kind === "volume" && data.path !== undefined ? `/${data.path}` : "";
+  const reporters = (["wandb", "tensorboard"] as const).filter((name) => tracking[name]);
   return stringify({
     // The entry code says how far the training is; a bar would fill the pod's log.
     disable_tqdm: true,
@@ -79,11 +86,11 @@ export function trainingYaml(
     ...(nodes === 1 ? { enable_jit_checkpoint: true } : {}),
     ...config,
     model_name_or_path: modelPath(baseModel),
-    dataset_dir: `${DATA_FOLDER}${folder}`,
+    dataset_dir: datasetFolder(data),
     output_dir: runFolder(config, id),
     overwrite_output_dir: false,
     // MLflow is fed from outside the trainer, so that a tracker that is away cannot fail a run.
-    report_to: tracking.wandb ? "wandb" : "none",
+    report_to: reporters.length > 1 ? reporters : (reporters[0] ?? "none"),
     run_name: id,
     ...(deepspeed === "none" ? {} : { deepspeed: `${CONFIG_FOLDER}/${DEEPSPEED_FILE}` }),
     ...(gate?.some(({ metric }) => metric === "eval_loss") ? { do_eval: true } : {}),

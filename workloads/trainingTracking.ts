@@ -1,6 +1,8 @@
 import type { TrainingFiles } from "../config/load";
 import type { TrainingSettings } from "../config/training";
+import { isDownloadedData } from "../config/training";
 import { fingerprint } from "./fingerprint";
+import { dataIdentity } from "./source";
 import { runFolder } from "./trainingRun";
 
 /** Whether the trainer connects to W&B. */
@@ -21,8 +23,9 @@ export function trackingEnv({
   readonly runId: string;
   readonly trackingUri: string;
 }): Record<string, string> {
-  const { settings, config, data } = files;
-  const { mlflow, systemMetrics, wandb, wandbMode } = settings.tracking;
+  const { settings, config } = files;
+  const data = isDownloadedData(settings.data) ? dataIdentity(settings.data) : files.data;
+  const { mlflow, systemMetrics, wandb, wandbMode, tensorboard } = settings.tracking;
   return {
     LLMOPS_TRAINING_FILE: settings.configFile,
     ...(data === undefined ? {} : { LLMOPS_DATA_FINGERPRINT: fingerprint(data) }),
@@ -33,5 +36,6 @@ export function trackingEnv({
     ...(wandb && wandbMode === "offline"
       ? { WANDB_MODE: "offline", WANDB_DIR: runFolder(config, id) }
       : {}),
+    ...(tensorboard ? { TENSORBOARD_LOGGING_DIR: `${runFolder(config, id)}/tensorboard` } : {}),
   };
 }

@@ -19,6 +19,10 @@ import { loopback } from "../support/servers/server";
 const SECONDS = 1000;
 const MODEL = makeModel(1_000_000);
 const DIGESTS = digests(MODEL);
+const DATA = {
+  "dataset_info.json": Buffer.from('{"facts": {"file_name": "facts.json"}}'),
+  "facts.json": Buffer.from('[{"instruction": "a", "input": "", "output": "b"}]'),
+};
 const LOGIN = { user: "reader", password: "p:ss wörd 7c1e" };
 const ARCHIVE = ["artifactory", "--path", "models/tiny.tar.gz"];
 const FOLDER = ["artifactory", "--path", "models/tiny"];
@@ -50,6 +54,8 @@ beforeAll(async () => {
   const files = folder("files");
   writeTree(join(files, "models", "tiny"), MODEL);
   execFileSync("tar", ["-czf", join(files, "models", "tiny.tar.gz"), "-C", files, "models/tiny"]);
+  writeTree(join(files, "models", "facts"), DATA);
+  execFileSync("tar", ["-czf", join(files, "models", "facts.tar.gz"), "-C", files, "models/facts"]);
   archive = readFileSync(join(files, "models", "tiny.tar.gz"));
   certificate = await makeCertificate(folder("certificate"), loopback.address);
   const server = async (name: string) => ({
@@ -242,6 +248,22 @@ describe("fake-gcs-server", () => {
     expect(code).toBe(78);
     expect(log).toContain("gs://models/nothing");
   });
+});
+
+test("data to train on, from both of them; a model is refused in its place", async () => {
+  const bucket = ["gcs", "--uri", "gs://models/facts", "--endpoint", storage.endpoint];
+  for (const source of [
+    ["artifactory", "--path", "models/facts.tar.gz"],
+    ["artifactory", "--path", "models/facts"],
+    [...bucket, "--anonymous"],
+  ]) {
+    const other = new Volume(mkdtempSync(join(scratch, "volume-")));
+    expect(await other.fetch([...source, "--data"], reader())).toMatchObject({ code: 0 });
+    expect(folderDigests(other.model)).toEqual(digests(DATA));
+  }
+  const { code, log } = await volume.fetch([...ARCHIVE, "--data"], reader());
+  expect(code).toBe(78);
+  expect(log).toContain("the source holds no dataset_info.json");
 });
 
 test("a hub whose large files are on another host", async () => {

@@ -139,6 +139,15 @@ describe("the training file in the pod", () => {
     expect(parse(trainingYaml(CONFIG, settings, "id"))).toMatchObject({ report_to: "wandb" });
   });
 
+  test("keeps event files for TensorBoard when asked, beside W&B or alone", () => {
+    const reporters = (tracking: object) =>
+      (parse(trainingYaml(CONFIG, training({ tracking }), "id")) as { report_to: unknown })
+        .report_to;
+    expect(reporters({ tensorboard: true })).toBe("tensorboard");
+    expect(reporters({ tensorboard: true, wandb: true })).toEqual(["wandb", "tensorboard"]);
+    expect(identity({ settings: training({ tracking: { tensorboard: true } }) })).toBe(identity());
+  });
+
   test("evaluates at the end when the gate asks for the loss on held-out data", () => {
     const evaluated = (gate: object[]) =>
       parse(trainingYaml(CONFIG, training({ gate }), "id")) as object;
@@ -383,6 +392,13 @@ describe("the Job", () => {
     expect(references(spec({ tracking }))).toEqual([]);
     const yaml = parse(trainingYaml(CONFIG, training({ tracking }), "id")) as object;
     expect(yaml).toHaveProperty("report_to", "wandb");
+  });
+
+  test("event files for TensorBoard go into the folder of the run", () => {
+    const { env } = container(spec({ tracking: { tensorboard: true } }));
+    const value = "/app/output/0123456789/tensorboard";
+    expect(env).toContainEqual({ name: "TENSORBOARD_LOGGING_DIR", value });
+    expect(JSON.stringify(spec())).not.toContain("TENSORBOARD");
   });
 
   test("has a tracking URI only when MLflow is wanted", () => {

@@ -20,13 +20,21 @@ def git_sha1(content: bytes) -> str:
 
 
 class Hub:
-    """Serves `files` as the model `name`; `content` is the host with the large files.
+    """Serves `files` as the model or data set `name`; `content` is the host with the large files.
 
     `token` is the one that it wants; `tells` is False for a mirror without sizes and hashes.
     """
 
-    def __init__(self, server: RepositoryServer, content: RepositoryServer, name: str) -> None:
+    def __init__(
+        self,
+        server: RepositoryServer,
+        content: RepositoryServer,
+        name: str,
+        kind: str = "models",
+    ) -> None:
         self.server, self.content, self.name = server, content, name
+        self.api = f"/api/{kind}/{name}/"
+        self.page = f"/{name}" if kind == "models" else f"/{kind}/{name}"
         self.files: dict[str, bytes] = {}
         self.token = ""
         self.tells = True
@@ -44,13 +52,13 @@ class Hub:
                 {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"},
                 b"",
             )
-        if request.path.startswith(f"/api/models/{self.name}/"):
+        if request.path.startswith(self.api):
             return self._api(request)
-        match = re.fullmatch(rf"/{self.name}/resolve/({REVISION}|main)/(.+)", request.path)
+        match = re.fullmatch(rf"{self.page}/resolve/({REVISION}|main)/(.+)", request.path)
         return self._resolve(request, match[2]) if match else None
 
     def _api(self, request: Request) -> Reply:
-        _, _, rest = request.path.partition(f"/api/models/{self.name}/")
+        _, _, rest = request.path.partition(self.api)
         kind, _, revision = rest.partition("/")
         if revision.split("/")[0] not in (REVISION, "main"):
             return (

@@ -157,4 +157,4 @@ def test_listed_path_outside_the_folder_is_refused(pod: Pod, hub: Hub) -> None:
     hub.put(MODEL | {"../escape": b"x"})
     code, log = pod.fetch(*source(hub))
     assert code == 78
-    assert "outside the model's folder" in log
+    assert "outside its folder" in log

@@ -35,6 +35,7 @@ NOT_THE_MODEL = (
     "gate.json",
     "answers*.json",
     "wandb",
+    "tensorboard",
     "system_metrics.jsonl",
     STATE_FILE,
 )

@@ -48,6 +48,7 @@ ARTIFACTS = {
         GATE_RECORD,
         "answers.json",
     ),
+    "tensorboard": ("tensorboard/events.out.tfevents.*",),
     "adapter": ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"),
 }
 

@@ -76,6 +76,10 @@ def train(config: dict[str, Any]) -> None:
         if step == int(os.environ.get("HOLD_AT_STEP", "0")):
             threading.Event().wait()
         time.sleep(float(os.environ.get("STEP_SECONDS", "0")))
+    if "TENSORBOARD_LOGGING_DIR" in os.environ:
+        events = Path(os.environ["TENSORBOARD_LOGGING_DIR"])
+        events.mkdir(exist_ok=True)
+        (events / f"events.out.tfevents.{first}.pod").write_bytes(b"events")
     write_safetensors(output / "adapter_model.safetensors")
     (output / "adapter_config.json").write_text("{}")
     results = {"train_loss": 0.5, "epoch": 1.0}

@@ -44,6 +44,16 @@ def test_run_holds_parameters_metrics_tags_and_artifacts(
     assert not [name for name in run.artifacts if "merged" in name or "checkpoint" in name]
 
 
+def test_event_files_are_kept_and_sent(tracked: Container, tracker: TrackingServer) -> None:
+    folder = tracked.output / "tensorboard"
+    tracked.env["TENSORBOARD_LOGGING_DIR"] = str(folder)
+    code, log = tracked.run()
+    assert code == 0, log
+    assert [each.name for each in folder.iterdir()] == ["events.out.tfevents.0.pod"]
+    (run,) = tracker.runs
+    assert "tensorboard/events.out.tfevents.0.pod" in run.artifacts
+
+
 def test_trainer_does_not_see_the_tracker(tracked: Container) -> None:
     tracked.run()
     assert {call[2] for call in tracked.calls()} == {"-"}

@@ -1,1 +1,1 @@
-"""Downloads a model from the hub, Cloud Storage or Artifactory into a version folder."""
+"""Downloads a model, or data, from the hub, Cloud Storage or Artifactory into a version folder."""

@@ -11,23 +11,13 @@ WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "consolidated*.pth", "*.gguf")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
-def strip_top(root: Path) -> Path:
-    """The folder that holds the model: below folders that hold nothing but one folder."""
-    while not (root / "config.json").exists():
-        inside = list(root.iterdir())
-        if len(inside) != 1 or inside[0].is_symlink() or not inside[0].is_dir():
-            break
-        root = inside[0]
-    return root
-
-
 def require_model(root: Path) -> None:
     """Raises GiveUp where the folder lacks config.json, weights, or some of its weights."""
     if not (root / "config.json").is_file():
-        raise GiveUp(f"the source holds no model: there is no config.json, {_found(root)}")
+        raise GiveUp(f"the source holds no model: there is no config.json, {found(root)}")
     if not any(True for pattern in WEIGHTS for _ in root.glob(pattern)):
         raise GiveUp(
-            f"the source holds no weights ({', '.join(WEIGHTS)}), {_found(root)}; "
+            f"the source holds no weights ({', '.join(WEIGHTS)}), {found(root)}; "
             f"if patterns are given, let them allow the weights"
         )
     for name in INDEXES:
@@ -46,6 +36,7 @@ def require_model(root: Path) -> None:
             )
 
 
-def _found(root: Path) -> str:
+def found(root: Path) -> str:
+    """Names of what a folder holds, for an error."""
     names = sorted(path.name for path in root.iterdir())
     return f"it holds {', '.join(names[:5]) or 'nothing'}" + (" and more" if len(names) > 5 else "")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from llmops_models.auth import Credentials
+from llmops_models.fetch.content import MODEL, Content
 
 if TYPE_CHECKING:
     from llmops_models.fetch.transfer import Transfer
@@ -48,7 +49,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from.
+    """Where a model, or data, comes from.
 
     `description` goes into the marker and holds no credentials. `pinned` says that it names one
     content for ever, so that a complete copy needs no request.
@@ -58,6 +59,7 @@ class Source:
     credentials: Credentials
     pinned: bool
     list: Callable[[Transfer], Listing]
+    content: Content = MODEL
 
     def fingerprint(self, listing: Listing | None) -> str:
         """Name of the version folder: 16 hexadecimal digits."""

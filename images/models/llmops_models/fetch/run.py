@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from llmops_models.errors import Failure, GiveUp, Retry
 from llmops_models.fetch.lease import Lease
-from llmops_models.fetch.model_check import require_model, strip_top
 from llmops_models.fetch.progress import Progress, gib
 from llmops_models.fetch.remote import Listing, Source
 from llmops_models.fetch.space import free_bytes, on_disk, require_space
@@ -92,13 +91,13 @@ class _Fetch:
                 return
             listing = listing or source.list(self._transfer)
             files, root = self._download(listing, fingerprint)
-            require_model(root)
+            source.content.require(root)
             lease.check()
             store.publish(root, fingerprint, source.description, files)
         log.info("%s is complete: %s", store.link, self._progress.summary())
 
     def _download(self, listing: Listing, fingerprint: str) -> tuple[list[dict[str, Any]], Path]:
-        """Brings everything into the partial folder; gives the records and the model's folder."""
+        """Brings everything into the partial folder; gives the records and the wanted folder."""
         store = self._store
         journal = store.begin(fingerprint)
         try:
@@ -108,7 +107,9 @@ class _Fetch:
                 records = self._download_archive(listing, journal)
         finally:
             journal.close()
-        root = strip_top(store.files)
+        content = self._source.content
+        records |= content.add(store.files)
+        root = content.strip_top(store.files)
         top = root.relative_to(store.files)
         return [
             record | {"path": str(Path(record["path"]).relative_to(top))}

@@ -18,22 +18,30 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def hub_source(
-    model: str, revision: str, endpoint: str, allow: tuple[str, ...], env: Mapping[str, str]
+    name: str,
+    revision: str,
+    endpoint: str,
+    allow: tuple[str, ...],
+    env: Mapping[str, str],
+    kind: str = "models",
 ) -> Source:
-    """A model at a revision; `allow` are file patterns as huggingface_hub takes them."""
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model):
-        raise GiveUp(f"{model!r} is not a model's id: it looks like OWNER/NAME")
+    """A repository of the hub's at a revision: one of its `models` or of its `datasets`.
+
+    `allow` are file patterns as huggingface_hub takes them.
+    """
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise GiveUp(f"{name!r} is not an id of the hub: it looks like OWNER/NAME")
     endpoint = endpoint.rstrip("/")
     description = {
         "kind": "huggingface",
-        "id": model,
+        "id": name,
         "revision": revision,
         "endpoint": redact(endpoint),
         "allow": list(allow),
     }
 
     def list_files(transfer: Transfer) -> Listing:
-        return _list(transfer, endpoint, model, revision, allow)
+        return _list(transfer, endpoint, kind, name, revision, allow)
 
     pinned = COMMIT.fullmatch(revision) is not None
     return Source(description, credentials_for(endpoint, env), pinned, list_files)
@@ -48,15 +56,22 @@ def credentials_for(endpoint: str, env: Mapping[str, str]) -> Fixed:
 
 
 def _list(
-    transfer: Transfer, endpoint: str, model: str, revision: str, allow: tuple[str, ...]
+    transfer: Transfer,
+    endpoint: str,
+    kind: str,
+    name: str,
+    revision: str,
+    allow: tuple[str, ...],
 ) -> Listing:
-    where = f"{endpoint}/api/models/{model}/revision/{quote(revision, safe='')}"
+    where = f"{endpoint}/api/{kind}/{name}/revision/{quote(revision, safe='')}"
     answer = transfer.json(f"{where}?blobs=true")
     commit = str(answer.get("sha") or revision)
     siblings = [each for each in answer.get("siblings", []) if allowed(each["rfilename"], allow)]
     if not siblings:
         raise GiveUp(f"{redact(where)} has no file that is allowed by {', '.join(allow) or '*'}")
-    base = f"{endpoint}/{model}/resolve/{commit}"
+    # The pages of models lie at the top of the hub, those of data sets in a folder of their own.
+    folder = "" if kind == "models" else f"{kind}/"
+    base = f"{endpoint}/{folder}{name}/resolve/{commit}"
     return Listing(tuple(_file(transfer, base, each) for each in siblings))
 
 
@@ -83,6 +98,6 @@ def _file(transfer: Transfer, base: str, sibling: Mapping[str, Any]) -> RemoteFi
 def allowed(path: str, patterns: tuple[str, ...]) -> bool:
     """Whether a path matches one of the patterns; a folder's name stands for all below it."""
     if ".." in path.split("/") or path.startswith("/"):
-        raise GiveUp(f"the hub lists a file outside the model's folder: {path!r}")
+        raise GiveUp(f"the hub lists a file outside its folder: {path!r}")
     wanted = [f"{each}*" if each.endswith("/") else each for each in patterns]
     return not wanted or any(fnmatch.fnmatch(path, pattern) for pattern in wanted)
