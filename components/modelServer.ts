@@ -23,7 +23,10 @@ export interface ModelServerArgs {
   readonly namespace: pulumi.Input<string>;
   readonly model: ModelSettings;
   /** Settings of the stack. */
-  readonly settings: Pick<Settings, "images" | "gcp" | "namespace" | "monitoring">;
+  readonly settings: Pick<
+    Settings,
+    "images" | "gcp" | "namespace" | "monitoring" | "training" | "mlflow"
+  >;
   /** Images by digest. */
   readonly images: { readonly inference: pulumi.Input<string> };
   /** The stack's training and its run, if there is one. */

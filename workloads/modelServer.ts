@@ -31,7 +31,7 @@ const TEARDOWN_SECONDS = 15;
 
 /** What the pod of a model server is made of. */
 export interface ModelServerPodArgs extends ServerArgs {
-  readonly stack: Pick<Settings, "namespace">;
+  readonly stack: Pick<Settings, "namespace" | "training" | "mlflow">;
   readonly accelerator: "cuda" | "cpu";
   readonly image: Input<string>;
   readonly claims: ModelClaims;

@@ -18,8 +18,10 @@ const namespace = (name: string): Peer => ({
 export type NetworkSettings = EgressSettings & Pick<Settings, "frontDoor" | "board">;
 
 /** The pods of the models that tell MLflow of the runs that they serve; undefined where there are none. */
-function tellers({ models, training }: NetworkSettings): Selector | undefined {
-  const values = models.filter((model) => tellsMlflow(model, training)).map(({ name }) => name);
+function tellers(settings: NetworkSettings): Selector | undefined {
+  const values = settings.models
+    .filter((model) => tellsMlflow(model, settings))
+    .map(({ name }) => name);
   const key = "app.kubernetes.io/instance";
   return values.length === 0
     ? undefined

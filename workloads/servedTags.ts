@@ -2,26 +2,27 @@ import * as pulumi from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
 import type { ModelSettings } from "../config/models";
 import type { Settings } from "../config/schema";
-import type { TrainingSettings } from "../config/training";
 import { modelUrl } from "./endpoints";
 import { trackingUri } from "./mlflow";
-import { trackingLogin } from "./mlflowAuth";
 import { plainEnv } from "./pod";
-import type { SecretNames } from "./pod";
 import type { TrainedRun } from "./servedRun";
 import { servedModel } from "./servedRun";
 
 /** Prefix of the tags in MLflow that say where a run is served, and since when. */
 export const SERVED_TAG = "llmops.served";
 
-/** Whether the pods of a model tell MLflow of the training runs that they serve. */
+/**
+ * Whether the pods of a model tell MLflow of the training runs that they serve. They do not where MLflow asks for a
+ * login: its only one is the administrator's, which no server that takes requests from outside shall hold.
+ */
 export function tellsMlflow(
   { source, adapters, readyWhen }: Pick<ModelSettings, "source" | "adapters" | "readyWhen">,
-  training: Pick<TrainingSettings, "tracking"> | undefined,
+  { training, mlflow }: Pick<Settings, "training" | "mlflow">,
 ): boolean {
   const sources = [source, ...adapters.map((adapter) => adapter.source)];
   return (
     training?.tracking.mlflow === true &&
+    !mlflow.auth.enabled &&
     readyWhen === "answers" &&
     sources.some(({ kind }) => kind === "training")
   );
@@ -30,12 +31,11 @@ export function tellsMlflow(
 /** Environment that the startup probe tells MLflow by, once the server has answered. */
 export function servedTagsEnv(args: {
   readonly settings: ModelSettings;
-  readonly stack: Pick<Settings, "namespace">;
+  readonly stack: Pick<Settings, "namespace" | "training" | "mlflow">;
   readonly trained: TrainedRun | undefined;
-  readonly secrets: SecretNames;
 }): types.input.core.v1.EnvVar[] {
-  const { settings, stack, trained, secrets } = args;
-  if (trained === undefined || !tellsMlflow(settings, trained.settings)) return [];
+  const { settings, stack, trained } = args;
+  if (trained === undefined || !tellsMlflow(settings, stack)) return [];
   const tag = `${SERVED_TAG}.${settings.name}`;
   const model = { tag, name: settings.servedName ?? settings.name, source: settings.source };
   const adapters = settings.adapters.map(({ name, source }) => ({
@@ -54,6 +54,5 @@ export function servedTagsEnv(args: {
       LLMOPS_SERVED_AT: modelUrl(settings.name, stack.namespace),
       MLFLOW_TRACKING_URI: trackingUri(stack.namespace),
     }),
-    ...trackingLogin(secrets),
   ];
 }

@@ -8,7 +8,7 @@ import { afterTraining } from "../../workloads/servedRun";
 import { SERVERS } from "../../workloads/servers";
 import { modelPath } from "../../workloads/source";
 import { settled } from "../support/outputs";
-import { REMOTE_SOURCES, modelOf, settingsOf, sourceTree } from "../support/settings";
+import { REMOTE_SOURCES, modelOf, settingsOf, sourceTree, validTree } from "../support/settings";
 
 const adapters = [
   { name: "tuned", source: { kind: "training" } },
@@ -29,7 +29,7 @@ const TRAINED = {
 const template = (change: object, claims: Partial<ModelServerPodArgs["claims"]> = {}) =>
   settled(
     modelServerSpec({
-      stack: { namespace: "llmops" },
+      stack: settingsOf(validTree()),
       settings: modelOf(change),
       accelerator: "cuda",
       image: "r/i@sha256:0",

@@ -9,6 +9,7 @@ import {
   settingsOf,
   sourceTree,
   trainingTree,
+  validTree,
 } from "../support/settings";
 
 const COMMON = {
@@ -24,7 +25,7 @@ function serverPod(): FusePod {
   const [settings] = settingsOf(sourceTree(REMOTE_SOURCES.mount)).models;
   if (settings === undefined) throw new Error("the tree has a model");
   const { template } = modelServerSpec({
-    stack: { namespace: "llmops" },
+    stack: settingsOf(validTree()),
     ...COMMON,
     settings,
     trained: undefined,

@@ -6,11 +6,11 @@ import { disruptionBudgetSpec, modelServerSpec } from "../../workloads/modelServ
 import { SERVERS, SHUTDOWN_SECONDS } from "../../workloads/servers";
 import { settled } from "../support/outputs";
 import { ROOT } from "../support/program";
-import { modelOf as model } from "../support/settings";
+import { modelOf as model, settingsOf, validTree } from "../support/settings";
 
 const spec = (change: object = {}, more: Partial<ModelServerPodArgs> = {}) =>
   modelServerSpec({
-    stack: { namespace: "llmops" },
+    stack: settingsOf(validTree()),
     settings: model(change),
     accelerator: "cuda",
     image: "r/i@sha256:0",

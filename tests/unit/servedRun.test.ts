@@ -4,7 +4,7 @@ import { trainingFaults } from "../../config/trainingRules";
 import { modelServerSpec, rolloutMetadata } from "../../workloads/modelServer";
 import { servedModel } from "../../workloads/servedRun";
 import { settled } from "../support/outputs";
-import { settingsOf, trainingTree } from "../support/settings";
+import { settingsOf, trainingTree, validTree } from "../support/settings";
 
 const OLD = "aaaaaaaaaa";
 const NEW = "0123456789";
@@ -64,7 +64,7 @@ describe("the pod", () => {
   const pod = (source: object, training: object = {}) => {
     const { model, trained } = served(source, training);
     return modelServerSpec({
-      stack: { namespace: "llmops" },
+      stack: settingsOf(validTree()),
       settings: model,
       trained,
       accelerator: "cpu",

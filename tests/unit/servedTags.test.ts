@@ -8,23 +8,24 @@ const trained = { kind: "training" };
 const earlier = { kind: "training", run: "aaaaaaaaaa" };
 const volume = { kind: "volume", path: "m" };
 
-function tree(models: object[], training: object = {}) {
+function tree(models: object[], training: object = {}, more: object = {}) {
   const base = trainingTree();
   return settingsOf({
     ...base,
+    ...more,
     models,
     training: { ...(base["training"] as object), ...training },
   });
 }
 
 /** The environment that the first model of a stack gets for MLflow. */
-function env(models: object[], training: object = {}, secrets: Record<string, string> = {}) {
-  const stack = tree(models, training);
+function env(models: object[], training: object = {}, more: object = {}) {
+  const stack = tree(models, training, more);
   const [settings] = stack.models;
   if (settings === undefined || stack.training === undefined) throw new Error("both are there");
   const config = { output_dir: "/app/output/team" };
   const run = { settings: stack.training, config, runId: pulumi.output("0123456789") };
-  return settled(servedTagsEnv({ settings, stack, trained: run, secrets }));
+  return settled(servedTagsEnv({ settings, stack, trained: run }));
 }
 
 test("the run of a model: its tag, the name in requests, its folder, and the server's address", async () => {
@@ -54,25 +55,16 @@ test("only what is trained, under a tag for each adapter", async () => {
   ]);
 });
 
-test("the login by reference, where MLflow asks for one", async () => {
-  const secrets = { MLFLOW_FLASK_SERVER_SECRET_KEY: "mlflow-auth-1" };
-  const made = await env([{ name: "tuned", source: trained }], {}, secrets);
-  expect(made).toHaveLength(5);
-  expect(made).toContainEqual({
-    name: "MLFLOW_TRACKING_PASSWORD",
-    valueFrom: { secretKeyRef: { name: "mlflow-auth-1", key: "MLFLOW_AUTH_ADMIN_PASSWORD" } },
-  });
-});
-
-test.each<[string, object, object]>([
-  ["a model from elsewhere", { source: volume }, {}],
-  ["a run that MLflow was not told of", { source: trained }, { tracking: { mlflow: false } }],
-  ["a server that is not asked for an answer", { source: trained, readyWhen: "healthy" }, {}],
-])("%s: no environment, no way to MLflow", async (_, change, training) => {
+test.each<[string, object, object, object]>([
+  ["a model from elsewhere", { source: volume }, {}, {}],
+  ["a run that MLflow was not told of", { source: trained }, { tracking: { mlflow: false } }, {}],
+  ["a server that is not asked for an answer", { source: trained, readyWhen: "healthy" }, {}, {}],
+  ["an MLflow with a login", { source: trained }, {}, { mlflow: { auth: { enabled: true } } }],
+])("%s: no environment, no way to MLflow", async (_, change, training, more) => {
   const models = [{ name: "m", ...change }];
-  expect(await env(models, training)).toEqual([]);
-  const stack = tree(models, training);
-  expect(stack.models.map((model) => tellsMlflow(model, stack.training))).toEqual([false]);
+  expect(await env(models, training, more)).toEqual([]);
+  const stack = tree(models, training, more);
+  expect(stack.models.map((model) => tellsMlflow(model, stack))).toEqual([false]);
   const policies = networkPolicies(stack);
   expect(Object.keys(policies)).not.toContain("inference-to-mlflow");
   expect(JSON.stringify(policies["mlflow"])).not.toContain("inference");

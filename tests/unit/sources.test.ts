@@ -5,7 +5,7 @@ import { fetchArguments } from "../../workloads/fetch";
 import { modelPieces } from "../../workloads/modelPieces";
 import { modelServerSpec, rolloutSeconds } from "../../workloads/modelServer";
 import { modelPath, sourceFolder } from "../../workloads/source";
-import { REMOTE_SOURCES, REVISION, settingsOf, sourceTree } from "../support/settings";
+import { REMOTE_SOURCES, REVISION, settingsOf, sourceTree, validTree } from "../support/settings";
 
 const SECRETS = {
   HF_TOKEN: "hf-secret-1",
@@ -140,7 +140,7 @@ interface Pod {
 
 function podOf(source: object, hubCache?: string, identity = false): Pod {
   const { template } = modelServerSpec({
-    stack: { namespace: "llmops" },
+    stack: settingsOf(validTree()),
     settings: model(source),
     accelerator: "cuda",
     image: "r/i@sha256:0",

@@ -9,7 +9,6 @@ from whatever was served under it before.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import time
@@ -24,6 +23,7 @@ from urllib.parse import urlencode, urlsplit
 RUN_FILE = "mlflow_run.json"
 SECONDS = 8.0
 API = "/api/2.0/mlflow"
+HEADERS = {"Content-Type": "application/json"}
 
 
 class NotTold(Exception):
@@ -45,11 +45,6 @@ class Mlflow:
     def __init__(self, env: Mapping[str, str], deadline: float) -> None:
         self._address = urlsplit(env["MLFLOW_TRACKING_URI"])
         self._deadline = deadline
-        self._headers = {"Content-Type": "application/json"}
-        user, password = env.get("MLFLOW_TRACKING_USERNAME"), env.get("MLFLOW_TRACKING_PASSWORD")
-        if user is not None and password is not None:
-            login = base64.b64encode(f"{user}:{password}".encode()).decode()
-            self._headers["Authorization"] = f"Basic {login}"
 
     def run(self, run_id: str) -> tuple[Holder, str]:
         """A run, and the id of its experiment."""
@@ -101,7 +96,7 @@ class Mlflow:
         connection = kind(self._address.hostname or "", self._address.port, timeout=left)
         try:
             body = None if data is None else json.dumps(data)
-            connection.request(method, f"{self._address.path}{API}/{path}", body, self._headers)
+            connection.request(method, f"{self._address.path}{API}/{path}", body, HEADERS)
             response = connection.getresponse()
             text = response.read().decode(errors="replace")
         finally:
