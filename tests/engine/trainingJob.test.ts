@@ -16,7 +16,7 @@ import { settingsOf, trainingTree } from "./tests/support/settings";
 const tree = trainingTree();
 const settings = settingsOf({ ...tree, training: { ...tree["training"] as object, run: "${run}" } });
 if (settings.training === undefined) throw new Error("it is there");
-new TrainingJob("train", {
+const job = new TrainingJob("train", {
   namespace: "default",
   settings,
   files: { settings: settings.training, config: {}, data: {} },
@@ -25,6 +25,7 @@ new TrainingJob("train", {
   trackingUri: "http://mlflow:5000",
   secrets: {},
 });
+new k8s.core.v1.ConfigMap("server", { metadata: { name: "server" } }, { dependsOn: [job] });
 `;
 
 const engine = useEngine();
@@ -85,5 +86,10 @@ test("a failed training Job stays failed, and the error says how to train again,
   const anew = project.up();
   await endNewJob([failed, replaced], "Complete");
   expect((await anew).text).not.toContain("--replace");
-  expect(await project.planned()).toEqual({ same: 4 });
+  expect(await project.planned()).toEqual({ same: 5 });
+
+  // A new run replaces the Job alone: what waits for it stays.
+  await project.program(program("2"));
+  const changed = (await project.plan()).filter(({ op }) => op !== "same");
+  expect(changed.map(({ op, name }) => `${op} ${name}`)).toEqual(["replace train"]);
 }, 600_000);
