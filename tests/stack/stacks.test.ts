@@ -494,7 +494,7 @@ test("dev on the namespace and the claim of plain manifests: both are imported, 
   const change = { adoptNamespace: true, namespace: "ml", storage };
   const { resources } = await runStack({ ...dev, settings: { ...settings, ...change } });
   const imported = resources.flatMap(({ name, opts }) =>
-    opts.import === undefined ? [] : [`${name} ${String(opts.import)}`],
+    opts.import === undefined ? [] : [`${name} ${opts.import}`],
   );
   expect(imported.sort()).toEqual(["llmops ml", "model-output-pvc ml/model-output-pvc"]);
   expect(named(resources, "PersistentVolume")).toEqual([]);
