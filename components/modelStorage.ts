@@ -4,12 +4,13 @@ import type { Settings } from "../config/schema";
 import type { ClaimSettings } from "../config/storage";
 import { NAMES } from "../workloads/names";
 import { SKIP_AWAIT } from "../workloads/pod";
-import { claimSpec, hostPathVolumeSpec } from "../workloads/storage";
+import { adoption, claimSpec, hostPathVolumeSpec } from "../workloads/storage";
 
 /** Arguments of {@link ModelStorage}. */
 export interface ModelStorageArgs {
   readonly namespace: pulumi.Input<string>;
-  readonly settings: Pick<Settings, "storage">;
+  /** The claims, and the namespace's name, which is part of the id of one that is taken over. */
+  readonly settings: Pick<Settings, "namespace" | "storage">;
 }
 
 /**
@@ -33,7 +34,7 @@ export class ModelStorage extends pulumi.ComponentResource {
   public constructor(name: string, args: ModelStorageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llmops:index:ModelStorage", name, {}, opts);
     const claim = (base: string, volumeBase: string, settings: ClaimSettings) =>
-      this.claim(base, volumeBase, settings, args.namespace);
+      this.claim(base, volumeBase, settings, args);
     const { modelOutput, trainingData, mlflow, mlflowDatabase, mlflowBackup, hubCache } =
       args.settings.storage;
     this.modelOutput = claim(NAMES.modelOutput, "llama-model-pv", modelOutput);
@@ -60,11 +61,19 @@ export class ModelStorage extends pulumi.ComponentResource {
     base: string,
     volumeBase: string,
     settings: ClaimSettings,
-    namespace: pulumi.Input<string>,
+    { namespace, settings: { namespace: namespaceName } }: ModelStorageArgs,
   ): pulumi.Output<string> {
     const { volume, protect } = settings;
-    if (volume.kind === "existingClaim") return pulumi.output(volume.name);
     const opts = { parent: this, protect, retainOnDelete: protect };
+    if (volume.kind === "existingClaim") {
+      const { name, adopt } = volume;
+      if (!adopt) return pulumi.output(name);
+      return new k8s.core.v1.PersistentVolumeClaim(
+        base,
+        { metadata: { name, namespace } },
+        { ...opts, ...adoption(`${namespaceName}/${name}`) },
+      ).metadata.name;
+    }
     // PersistentVolumes belong to the whole cluster: the suffix keeps two stacks apart.
     const volumeName =
       volume.kind === "hostPath"

@@ -1,19 +1,20 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
+import type { Settings } from "../config/schema";
 import { serviceAccountAnnotations } from "../workloads/gcs";
 import { rolesOf, serviceAccountName } from "../workloads/names";
 import type { NetworkSettings } from "../workloads/network";
 import { networkPolicies } from "../workloads/network";
+import { adoption, keepsNamespace } from "../workloads/storage";
 
 /** Arguments of {@link PlatformNamespace}: who may talk to whom follows from the models. */
-export interface PlatformNamespaceArgs extends NetworkSettings {
-  /** Name of the namespace. */
-  readonly namespace: string;
-}
+export type PlatformNamespaceArgs = NetworkSettings &
+  Pick<Settings, "namespace" | "adoptNamespace" | "storage">;
 
 /**
  * The namespace, where only pods of the Pod Security level `restricted` start, a service account
- * for each role, and NetworkPolicies that let through nothing but what is named.
+ * for each role, and NetworkPolicies that let through nothing but what is named. The namespace is
+ * protected as long as one of its claims is.
  */
 export class PlatformNamespace extends pulumi.ComponentResource {
   /** Name of the namespace, once it exists. */
@@ -25,10 +26,16 @@ export class PlatformNamespace extends pulumi.ComponentResource {
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super("llmops:index:PlatformNamespace", name, {}, opts);
+    const protect = keepsNamespace(args.storage);
     const created = new k8s.core.v1.Namespace(
       name,
       { metadata: { name: args.namespace, labels: podSecurityLabels } },
-      { parent: this },
+      {
+        parent: this,
+        protect,
+        retainOnDelete: protect,
+        ...(args.adoptNamespace ? adoption(args.namespace) : {}),
+      },
     );
     this.namespace = created.metadata.name;
     for (const role of rolesOf(args)) {

@@ -89,7 +89,7 @@ function readTree(config: pulumi.Config, faults: Fault[]): Record<string, unknow
       continue;
     }
     const text = config.require(key);
-    tree[key] = /^[[{]/.test(text) ? config.requireObject<unknown>(key) : text;
+    tree[key] = /^([[{]|(true|false)$)/.test(text) ? config.requireObject<unknown>(key) : text;
   }
   return tree;
 }

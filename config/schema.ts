@@ -46,6 +46,8 @@ export const settingsSchema = z.strictObject({
     kind: z.enum(["existing", "gke"]).default("existing"),
   }),
   namespace: dnsLabel().default("llmops"),
+  /** `true`: the namespace is there already, and the stack takes it over as it is, by `import`. */
+  adoptNamespace: z.boolean().default(false),
   images: imagesSchema,
   storage: storageSchema,
   training: trainingSchema.optional(),

@@ -18,6 +18,8 @@ const volume = z.discriminatedUnion("kind", [
     kind: z.literal("existingClaim"),
     /** Name of a claim that is already in the namespace. */
     name: dnsLabel(253),
+    /** `true`: the stack takes the claim over as it is, by `import`; `false`: it only uses it. */
+    adopt: z.boolean().default(false),
   }),
 ]);
 
@@ -26,7 +28,7 @@ const claim = (size: string) =>
     volume,
     size: quantity.default(size),
     accessMode: z.enum(["ReadWriteOnce", "ReadWriteMany"]).default("ReadWriteOnce"),
-    /** `true`: `pulumi destroy` refuses to remove the claim and keeps what is on it. */
+    /** `true`: `pulumi destroy` refuses to remove the claim, or the namespace that it is in. */
     protect: z.boolean().default(true),
   });
 

@@ -1,5 +1,6 @@
 import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
+import type { Settings } from "../config/schema";
 import type { ClaimSettings } from "../config/storage";
 
 /** The PersistentVolume of a `hostPath` claim, pinned to its node; it keeps its data when released. */
@@ -38,4 +39,17 @@ export function claimSpec(
       ? { storageClassName: volume.name }
       : {}),
   };
+}
+
+/** Options of an object that a stack takes over: it gets into the state, and stays as it was found. */
+export function adoption(id: string): {
+  readonly import: string;
+  readonly ignoreChanges: string[];
+} {
+  return { import: id, ignoreChanges: ["metadata", "spec"] };
+}
+
+/** Whether the namespace is protected: with it would go every claim in it, whoever made it. */
+export function keepsNamespace(storage: Settings["storage"]): boolean {
+  return Object.values(storage).some((claim) => claim?.protect === true);
 }

@@ -24,24 +24,40 @@ function byKind(resources: readonly Registered[], kind: string): Registered {
 const settings = (change: object = {}) => settingsOf({ ...validTree(), ...change });
 
 describe("ModelStorage", () => {
-  const storage = (modelOutput: object) =>
+  const storage = (modelOutput: object, others: object = {}) =>
     children(
       () =>
         new ModelStorage("storage", {
           namespace: "ns",
-          settings: settings({
-            storage: { modelOutput, mlflow: { volume: { kind: "existingClaim", name: "mine" } } },
-          }),
+          settings: settings({ namespace: "ns", storage: { modelOutput, ...others } }),
         }),
     );
   const hostPath = { kind: "hostPath", path: "/mnt/m", node: "n" };
+  const mine = { kind: "existingClaim", name: "mine" };
 
   test("makes volume and claim for hostPath, and nothing for a claim that exists", async () => {
-    expect(summary(await storage({ volume: hostPath }))).toEqual([
+    expect(summary(await storage({ volume: hostPath }, { mlflow: { volume: mine } }))).toEqual([
       "PersistentVolume llama-model-pv < storage",
       "PersistentVolumeClaim model-output-pvc < storage",
     ]);
   });
+
+  test.each([true, false])(
+    "a claim to adopt is imported and left as it is; protect %s is as for others",
+    async (protect) => {
+      const [claim, ...others] = await storage({ volume: { ...mine, adopt: true }, protect });
+      expect(others).toEqual([]);
+      expect(claim?.name).toBe("model-output-pvc");
+      expect(claim?.inputs["metadata"]).toEqual({ name: "mine", namespace: "ns" });
+      expect(claim?.inputs).not.toHaveProperty("spec");
+      expect(claim?.opts).toMatchObject({
+        import: "ns/mine",
+        ignoreChanges: ["metadata", "spec"],
+        protect,
+        retainOnDelete: protect,
+      });
+    },
+  );
 
   test.each([
     [true, true],
@@ -58,18 +74,8 @@ describe("ModelStorage", () => {
   });
 
   test("a hub cache is a claim of its own, kept as its settings say", async () => {
-    const made = await children(
-      () =>
-        new ModelStorage("storage", {
-          namespace: "ns",
-          settings: settings({
-            storage: {
-              modelOutput: { volume: { kind: "existingClaim", name: "mine" } },
-              hubCache: { volume: hostPath, protect: false },
-            },
-          }),
-        }),
-    );
+    const hubCache = { volume: hostPath, protect: false };
+    const made = await storage({ volume: mine }, { hubCache });
     expect(summary(made)).toEqual([
       "PersistentVolume llama-hub-cache-pv < storage",
       "PersistentVolumeClaim hub-cache-pvc < storage",
@@ -540,6 +546,25 @@ test("the front door has a service account only where it is on", async () => {
   };
   expect(await accounts(false)).not.toContain("llmops-front-door");
   expect(await accounts(true)).toContain("llmops-front-door");
+});
+
+const volume = { kind: "storageClass" };
+
+test.each([
+  ["one of its claims is", { modelOutput: { volume, protect: false }, mlflow: { volume } }, true],
+  ["no claim is", { modelOutput: { volume, protect: false } }, false],
+])("the namespace is protected exactly when %s", async (_when, storage, kept) => {
+  const tree = settings({ storage });
+  const made = await children(() => new PlatformNamespace("llmops", tree));
+  const { opts } = byKind(made, "Namespace");
+  expect([opts.protect, opts.retainOnDelete, opts.import]).toEqual([kept, kept, undefined]);
+});
+
+test("a namespace to adopt is imported, and left as it is", async () => {
+  const tree = settings({ namespace: "ns", adoptNamespace: true });
+  const made = await children(() => new PlatformNamespace("llmops", tree));
+  const { import: id, ignoreChanges } = byKind(made, "Namespace").opts;
+  expect([id, ignoreChanges]).toEqual(["ns", ["metadata", "spec"]]);
 });
 
 test("the namespace lets in restricted pods only", async () => {

@@ -11,6 +11,8 @@ const SECRETS = {
   GCS_KEY: "one-key",
   WANDB_API_KEY: "one-wandb-key",
   VLLM_API_KEY: "one-api-key",
+  MLFLOW_DB_PASSWORD: "one-database-password",
+  MLFLOW_AUTH_ADMIN_PASSWORD: "one-login-password",
 };
 
 interface ApiObject {
@@ -48,7 +50,9 @@ function templates(run: ProgramRun): Record<string, string> {
 const templatesOf = async (stack: string, change = {}): Promise<Record<string, string>> =>
   templates(await runStack({ ...stackFile(stack), secrets: { ...SECRETS, ...change } }));
 
-const [train, lumen7, smollm2, qwen3] = [
+const [mlflow, postgres, train, lumen7, smollm2, qwen3] = [
+  "Deployment mlflow",
+  "StatefulSet mlflow-postgres",
   "Job llama-factory-train",
   "Deployment llama-factory-inference-lumen7",
   "Deployment llama-factory-inference-smollm2",
@@ -59,7 +63,14 @@ const none: readonly string[] = [];
 
 describe.each([
   ["dev", { HF_TOKEN: [train], VLLM_API_KEY: [lumen7] }],
-  ["prod", { VLLM_API_KEY: [lumen7, smollm2] }],
+  [
+    "prod",
+    {
+      VLLM_API_KEY: [lumen7, smollm2],
+      MLFLOW_DB_PASSWORD: [mlflow, postgres],
+      MLFLOW_AUTH_ADMIN_PASSWORD: [mlflow, train],
+    },
+  ],
   [
     "airgapped",
     {

@@ -486,3 +486,16 @@ describe("production with the front door", () => {
     }
   });
 });
+
+test("dev on the namespace and the claim of plain manifests: both are imported, and no volume is made", async () => {
+  const { settings, ...dev } = stackFile("dev");
+  const volume = { kind: "existingClaim", name: "model-output-pvc", adopt: true };
+  const storage = { ...(settings["storage"] as object), modelOutput: { volume } };
+  const change = { adoptNamespace: true, namespace: "ml", storage };
+  const { resources } = await runStack({ ...dev, settings: { ...settings, ...change } });
+  const imported = resources.flatMap(({ name, opts }) =>
+    opts.import === undefined ? [] : [`${name} ${opts.import}`],
+  );
+  expect(imported.sort()).toEqual(["llmops ml", "model-output-pvc ml/model-output-pvc"]);
+  expect(named(resources, "PersistentVolume")).toEqual([]);
+});

@@ -134,3 +134,41 @@ test("refresh sees what others changed, the next update puts it right, and a los
   expect((await engine.plane.request("GET", `${path}/lost`))?.["data"]).toEqual({ a: "ours" });
   await engine.project.succeed("destroy", "--yes", "--skip-preview");
 }, 240_000);
+
+test("what is there is taken over by import as it is, and changed once changes are no longer ignored", async () => {
+  const namespaces = "/api/v1/namespaces";
+  const claims = `${namespaces}/owned/persistentvolumeclaims`;
+  await engine.plane.request("POST", namespaces, { metadata: { name: "owned" } });
+  const spec = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "3Gi" } } };
+  await engine.plane.request("POST", claims, {
+    metadata: { name: "data" },
+    spec: { ...spec, volumeName: "by-hand", storageClassName: "" },
+  });
+  const source = (namespaceOptions: string) => `
+    import * as k8s from "@pulumi/kubernetes";
+    const kept = { ignoreChanges: ["metadata", "spec"] };
+    const namespace = new k8s.core.v1.Namespace(
+      "ns", { metadata: { name: "owned", labels: { level: "restricted" } } }, ${namespaceOptions},
+    );
+    const metadata = { name: "data", namespace: namespace.metadata.name };
+    const options = { import: "owned/data", ...kept, protect: true };
+    new k8s.core.v1.PersistentVolumeClaim("claim", { metadata }, options);
+  `;
+  const found = await engine.plane.request("GET", `${claims}/data`);
+  await engine.project.program(source('{ import: "owned", ...kept }'));
+  expect((await engine.project.plan()).map(({ op, name }) => `${op} ${name}`)).toEqual([
+    "import ns",
+    "import claim",
+  ]);
+  await engine.project.up();
+  expect(await engine.plane.request("GET", `${claims}/data`)).toEqual(found);
+  expect(await engine.project.planned()).toEqual({ same: 3 });
+
+  await engine.project.program(source("{}"));
+  expect(await engine.project.plan()).toEqual([{ op: "update", name: "ns", replaceReasons: [] }]);
+  await engine.project.up();
+  expect(await engine.plane.request("GET", `${namespaces}/owned`)).toMatchObject({
+    metadata: { labels: { level: "restricted", "kubernetes.io/metadata.name": "owned" } },
+  });
+  expect(await engine.plane.request("GET", `${claims}/data`)).toEqual(found);
+}, 240_000);
