@@ -4,6 +4,7 @@ import type { Settings } from "../config/schema";
 import { boardServiceSpec, boardSpec } from "../workloads/board";
 import type { ModelClaims } from "../workloads/modelPieces";
 import { NAMES, labels } from "../workloads/names";
+import type { SecretNames } from "../workloads/pod";
 import { serviceMetadata } from "../workloads/service";
 
 /** Arguments of {@link Board}. */
@@ -14,13 +15,14 @@ export interface BoardArgs {
   readonly images: { readonly training: pulumi.Input<string> };
   /** Names of the claims; `training-data-pvc` if the stack has one. */
   readonly claims: ModelClaims & { readonly trainingData: pulumi.Input<string> | undefined };
+  readonly secrets: SecretNames;
 }
 
 /** LLaMA Board: a Deployment of one pod, and its Service. */
 export class Board extends pulumi.ComponentResource {
   public constructor(name: string, args: BoardArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llmops:index:Board", name, {}, opts);
-    const { namespace, images, claims } = args;
+    const { namespace, images, claims, secrets } = args;
     const {
       board: settings,
       images: { accelerator, pullSecrets },
@@ -33,6 +35,7 @@ export class Board extends pulumi.ComponentResource {
       image: images.training,
       claims,
       dataClaim: claims.trainingData,
+      secrets,
     });
     new k8s.apps.v1.Deployment(name, { metadata, spec }, { parent: this });
     new k8s.core.v1.Service(

@@ -17,7 +17,7 @@ export interface CredentialsArgs {
   readonly namespace: pulumi.Input<string>;
   /** The secrets of the stack, by key. */
   readonly secrets: Readonly<Partial<Record<SecretKey, pulumi.Output<string>>>>;
-  /** Secrets of MLflow that the stack needs: what it does not give is generated. */
+  /** Secrets of logins and databases that the stack needs: what it does not give is generated. */
   readonly generated: readonly GeneratedKey[];
 }
 
@@ -58,6 +58,9 @@ export class Credentials extends pulumi.ComponentResource {
       ...group(NAMES.mlflowDatabaseSecret, ["MLFLOW_DB_PASSWORD"]),
       // A password for a login that nobody is asked for stays where it is.
       ...(values[FLASK_KEY] === undefined ? {} : group(NAMES.mlflowAuthSecret, LOGIN_KEYS)),
+      ...(args.generated.includes("BOARD_PASSWORD")
+        ? group(NAMES.boardSecret, ["BOARD_PASSWORD"])
+        : {}),
     };
     this.registerOutputs({ apiKeySecret: this.apiKeySecret });
   }

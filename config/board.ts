@@ -2,8 +2,8 @@ import { z } from "zod";
 import { cidr, dnsLabel, placement, resources, service } from "./primitives";
 
 /**
- * LLaMA Board, the web interface of LLaMA-Factory. It asks nobody for a password, and who reaches it
- * can run training and read the volumes.
+ * LLaMA Board, the web interface of LLaMA-Factory. Who logs in can run training and read the volumes,
+ * so who may reach the login is named too.
  */
 export const boardSchema = z
   .strictObject({
@@ -11,7 +11,7 @@ export const boardSchema = z
     /** Who may reach it besides `kubectl port-forward`. */
     clients: z
       .strictObject({
-        /** Namespaces whose pods may, such as that of a proxy which asks for a password. */
+        /** Namespaces whose pods may, such as that of a proxy which adds TLS. */
         namespaces: z.array(dnsLabel()).default([]),
         /** Address ranges outside of the cluster that may. */
         cidrs: z.array(cidr).default([]),

@@ -14,6 +14,7 @@ export const SECRET_KEYS = [
   "VLLM_API_KEY",
   "MLFLOW_DB_PASSWORD",
   "MLFLOW_AUTH_ADMIN_PASSWORD",
+  "BOARD_PASSWORD",
 ] as const;
 
 export type SecretKey = (typeof SECRET_KEYS)[number];
@@ -22,15 +23,19 @@ export type SecretKey = (typeof SECRET_KEYS)[number];
 export const FLASK_KEY = "MLFLOW_FLASK_SERVER_SECRET_KEY";
 
 /** Secrets that are generated where the stack gives none. */
-export type GeneratedKey = "MLFLOW_DB_PASSWORD" | "MLFLOW_AUTH_ADMIN_PASSWORD" | typeof FLASK_KEY;
+export type GeneratedKey =
+  "MLFLOW_DB_PASSWORD" | "MLFLOW_AUTH_ADMIN_PASSWORD" | typeof FLASK_KEY | "BOARD_PASSWORD";
 
-/** The secrets of MLflow that this program has to generate where they are not given. */
-export function generatedSecrets({ mlflow }: Pick<Settings, "mlflow">): readonly GeneratedKey[] {
+/** The secrets that this program has to generate where they are not given. */
+export function generatedSecrets({
+  mlflow,
+  board,
+}: Pick<Settings, "mlflow" | "board">): readonly GeneratedKey[] {
   const database: GeneratedKey[] = mlflow.backend.kind === "postgres" ? ["MLFLOW_DB_PASSWORD"] : [];
   const login: GeneratedKey[] = mlflow.auth.enabled
     ? ["MLFLOW_AUTH_ADMIN_PASSWORD", FLASK_KEY]
     : [];
-  return [...database, ...login];
+  return [...database, ...login, ...(board.enabled ? ["BOARD_PASSWORD" as const] : [])];
 }
 
 /** What is known of a secret without reading it. */

@@ -11,8 +11,9 @@ import {
   plainEnv,
   podDefaults,
   resourceRequirements,
+  secretEnvs,
 } from "./pod";
-import type { NamedVolume } from "./pod";
+import type { NamedVolume, SecretNames } from "./pod";
 import { serviceSpec } from "./service";
 import { MODELS_FOLDER, sourcesFolder } from "./source";
 import { DATA_FOLDER } from "./source";
@@ -20,12 +21,15 @@ import { DATA_FOLDER } from "./source";
 /** Folder of LLaMA Board's own files and of what is trained with it, on `model-output-pvc`. */
 export const BOARD_FOLDER = `${OUTPUT_FOLDER}/board`;
 
-/** LLaMA Board writes to the folder it is started in, and looks for data sets in `data` there. */
+/**
+ * LLaMA Board writes to the folder it is started in, and looks for data sets in `data` there. By `-P` Python takes no
+ * module from that folder, which users write to.
+ */
 const SCRIPT = [
   `mkdir -p ${BOARD_FOLDER}`,
   `cd ${BOARD_FOLDER}`,
   `ln -sfn ${DATA_FOLDER} data`,
-  "exec llamafactory-cli webui",
+  "exec /opt/venv/bin/python -P -m llmops_training.board",
 ].join(" && ");
 
 const ENVIRONMENT = {
@@ -33,7 +37,6 @@ const ENVIRONMENT = {
   ...OFFLINE_ENV,
   GRADIO_SERVER_NAME: "0.0.0.0",
   GRADIO_SERVER_PORT: String(PORTS.board),
-  GRADIO_SHARE: "0",
   GRADIO_ANALYTICS_ENABLED: "False",
 } as const;
 
@@ -46,6 +49,8 @@ export interface BoardPodArgs {
   readonly claims: ModelClaims;
   /** Name of `training-data-pvc`, if the stack has one. */
   readonly dataClaim: Input<string> | undefined;
+  /** Names of the Secrets, by key; one has BOARD_PASSWORD. */
+  readonly secrets: SecretNames;
   readonly pullSecrets: readonly string[];
 }
 
@@ -106,7 +111,7 @@ export function boardSpec(args: BoardPodArgs): types.input.apps.v1.DeploymentSpe
             name: "board",
             image: args.image,
             command: ["/bin/sh", "-c", SCRIPT],
-            env: plainEnv(ENVIRONMENT),
+            env: [...plainEnv(ENVIRONMENT), ...secretEnvs(["BOARD_PASSWORD"], args.secrets)],
             ports: [{ name: "http", containerPort: PORTS.board }],
             resources: resourceRequirements(settings.resources, args.accelerator),
             startupProbe: { httpGet, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 120 },

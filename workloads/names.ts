@@ -19,6 +19,7 @@ export const NAMES = {
   apiKeySecret: "vllm-api-key",
   mlflowDatabaseSecret: "mlflow-database-secret",
   mlflowAuthSecret: "mlflow-auth-secret",
+  boardSecret: "board-secret",
   modelOutput: "model-output-pvc",
   trainingData: "training-data-pvc",
   mlflowClaim: "mlflow-pvc",

@@ -54,7 +54,7 @@ function gpuMetricsPolicy({ training, network }: NetworkSettings): Record<string
   };
 }
 
-/** LLaMA Board asks for no password: who may call the models may not reach it by that alone. */
+/** LLaMA Board can do more than the models: who may call those may not reach it by that alone. */
 function boardPolicy({ board }: NetworkSettings): Record<string, PolicySpec> {
   if (!board.enabled) return {};
   const from = [

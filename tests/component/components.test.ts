@@ -149,8 +149,20 @@ describe("Credentials", () => {
     ]);
   });
 
-  test("a password for a login that MLflow does not ask for makes no Secret", async () => {
-    const made = await credentials({ VLLM_API_KEY: "k", MLFLOW_AUTH_ADMIN_PASSWORD: "p" });
+  test("the password of LLaMA Board is generated, or the stack's", async () => {
+    const generated: GeneratedKey[] = ["BOARD_PASSWORD"];
+    const secrets = ["Secret board-secret < credentials", "Secret vllm-api-key < credentials"];
+    expect(summary(await credentials({ VLLM_API_KEY: "k" }, generated))).toEqual([
+      ...secrets,
+      "RandomPassword credentials-board-password < credentials",
+    ]);
+    const given = { VLLM_API_KEY: "k", BOARD_PASSWORD: "p" };
+    expect(summary(await credentials(given, generated))).toEqual(secrets);
+  });
+
+  test("a password for a login that nobody is asked for makes no Secret", async () => {
+    const unused = { MLFLOW_AUTH_ADMIN_PASSWORD: "p", BOARD_PASSWORD: "p" };
+    const made = await credentials({ VLLM_API_KEY: "k", ...unused });
     expect(summary(made)).toEqual(["Secret vllm-api-key < credentials"]);
   });
 

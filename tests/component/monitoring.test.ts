@@ -53,6 +53,7 @@ test("LLaMA Board is a Deployment under its own account, and a Service", async (
         settings: settings({ board: { enabled: true } }),
         images: { training: "r/t@sha256:0" },
         claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
+        secrets: { BOARD_PASSWORD: "board-secret-1" },
       }),
   );
   expect(summary(made)).toEqual([
@@ -82,6 +83,7 @@ describe("in the whole program", () => {
       "ConfigMap llmops-dashboard-gpu",
       "ConfigMap llmops-dashboard-serving",
       "ConfigMap llmops-dashboard-training",
+      expect.stringMatching(/^Secret board-secret-/),
       "Service llama-board",
       "ServiceAccount llmops-board",
       "NetworkPolicy board",

@@ -16,6 +16,7 @@ const spec = (
     image: "r/t@sha256:0",
     claims: { modelOutput: "model-output-pvc", hubCache: claims.hubCache },
     dataClaim: claims.dataClaim,
+    secrets: { BOARD_PASSWORD: "board-secret-1", HF_TOKEN: "hf-secret-1" },
     pullSecrets: [],
   });
 
@@ -26,7 +27,7 @@ function pod(...args: Parameters<typeof spec>) {
       spec: {
         containers: {
           command: string[];
-          env: { name: string; value: string }[];
+          env: { name: string; value?: string }[];
           resources: { limits: object };
           volumeMounts: object[];
         }[];
@@ -72,16 +73,24 @@ describe("the pod of LLaMA Board", () => {
     expect(container.command).toEqual([
       "/bin/sh",
       "-c",
-      "mkdir -p /app/output/board && cd /app/output/board && ln -sfn /app/data data && exec llamafactory-cli webui",
+      "mkdir -p /app/output/board && cd /app/output/board && ln -sfn /app/data data && exec /opt/venv/bin/python -P -m llmops_training.board",
     ]);
     const env = Object.fromEntries(container.env.map(({ name, value }) => [name, value]));
     expect(env).toMatchObject({
       GRADIO_SERVER_NAME: "0.0.0.0",
       GRADIO_SERVER_PORT: "7860",
-      GRADIO_SHARE: "0",
       GRADIO_ANALYTICS_ENABLED: "False",
       HF_HUB_OFFLINE: "1",
     });
+  });
+
+  test("reads its password, and no other secret", () => {
+    expect(pod().container.env.filter(({ value }) => value === undefined)).toEqual([
+      {
+        name: "BOARD_PASSWORD",
+        valueFrom: { secretKeyRef: { name: "board-secret-1", key: "BOARD_PASSWORD" } },
+      },
+    ]);
   });
 
   test("has a GPU where the images are for one", () => {
@@ -93,7 +102,7 @@ describe("the pod of LLaMA Board", () => {
   });
 });
 
-describe("who reaches LLaMA Board, which asks for no password", () => {
+describe("who reaches the login of LLaMA Board", () => {
   const policy = (clients: object) =>
     networkPolicies(
       settingsOf({

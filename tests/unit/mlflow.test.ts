@@ -500,6 +500,9 @@ describe("secrets of MLflow", () => {
       "MLFLOW_AUTH_ADMIN_PASSWORD",
       "MLFLOW_FLASK_SERVER_SECRET_KEY",
     ]);
+    expect(generatedSecrets(settingsOf({ ...validTree(), board: { enabled: true } }))).toEqual([
+      "BOARD_PASSWORD",
+    ]);
   });
 });
 

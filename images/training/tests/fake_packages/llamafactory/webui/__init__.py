@@ -1,0 +1,1 @@
+"""Stands for LLaMA Board where only its start is looked at."""
