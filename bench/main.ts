@@ -91,7 +91,6 @@ function growthRows(sizes: readonly [Size, Size, Size]): Row[] {
     ["preview, CPU", "s", ({ preview }) => preview.cpuSeconds],
     ["preview, memory of all processes", "MiB", ({ preview }) => preview.peakMiB],
     ["up, CPU", "s", ({ up }) => up.cpuSeconds],
-    ["up, wall clock", "s", ({ up }) => up.seconds],
   ];
   return figures.map(([what, unit, of]) => {
     const all = sizes.map((each) => of(each).toFixed(1)).join(", ");
