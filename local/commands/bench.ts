@@ -1,57 +1,86 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
 
 import { readTimings } from "../progress.ts";
 import type { RecordedRun } from "../progress.ts";
 import { cacheRoot } from "../toolchain/paths.ts";
 import { run } from "../toolchain/run.ts";
+import { findPlatform } from "./context.ts";
 import type { Context } from "./context.ts";
 import { running } from "./inspect.ts";
 
-/** One measure against its target; a ratio of 1 or less is good. */
+/** One measure against a bound. */
 export interface Row {
   readonly measure: string;
   readonly ours: number;
   readonly unit: string;
-  readonly target: number;
-  /** What the target is taken from. */
+  /** What the bound is taken from. */
   readonly against: string;
+  /** What `ours` is divided by. */
+  readonly bound: number;
+  /** Highest ratio that is good. @default 1 */
+  readonly most?: number;
+  /** @default the bound itself */
+  readonly target?: string;
 }
 
 /** `| measure | ours | against | ratio | target | ok |` */
-export function renderRow({ measure, ours, unit, target, against }: Row): string {
-  const ratio = ours / target;
+export function renderRow({ measure, ours, unit, against, bound, most = 1, target }: Row): string {
+  const ratio = ours / bound;
   const cells = [
     measure,
-    `${ours.toFixed(1)} ${unit}`,
+    `${ours.toFixed(Math.abs(ours) < 1 ? 2 : 1)} ${unit}`,
     against,
     ratio.toFixed(2),
-    `≤ ${target} ${unit}`,
-    ratio <= 1 ? "ok" : "short",
+    target ?? `≤ ${Number(bound.toFixed(1))} ${unit}`,
+    ratio <= most ? "ok" : "short",
   ];
   return `| ${cells.join(" | ")} |`;
 }
 
-/** Measures the running platform and prints the table. */
+/** Prints the table: what was recorded, the program under the engine, and the platform where one runs. */
 export async function bench(context: Context): Promise<void> {
-  const rows = [
-    ...recorded(readTimings(join(cacheRoot(), "timings.json")).runs),
-    ...(await engineRows(context)),
-    ...(await imageRows(context)),
-    ...memoryRows(context.instance),
-  ];
-  const head = "| measure | ours | against | ratio | target | ok |\n|---|---|---|---|---|---|";
-  process.stdout.write(`${head}\n${rows.map(renderRow).join("\n")}\n`);
+  process.stdout.write(
+    "| measure | ours | against | ratio | target | ok |\n|---|---|---|---|---|---|\n",
+  );
+  const print = (rows: readonly Row[]): void => {
+    for (const row of rows) process.stdout.write(`${renderRow(row)}\n`);
+  };
+  print(recorded(readTimings(join(cacheRoot(), "timings.json")).runs));
+  await programRows(context);
+  if (findPlatform(context) === undefined) return;
+  print(await engineRows(context));
+  print(await imageRows(context));
+  print(memoryRows(context.instance));
+}
+
+/** What `bench/` measures needs no platform: tools of its own on PATH, and a control plane that it starts. */
+async function programRows({ checkout, tools, folders }: Context): Promise<void> {
+  mkdirSync(folders.logs, { recursive: true });
+  const bins: string[] = [];
+  for (const name of ["kubernetes", "pulumi"]) bins.push((await tools.ensure(name)).bin);
+  const path = [dirname(process.execPath), ...bins, process.env["PATH"] ?? ""].join(delimiter);
+  // The tests' control plane is no module of a package that says so.
+  const flags = [...process.execArgv, "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"];
+  const child = spawn(process.execPath, [...flags, join(checkout, "bench", "main.ts")], {
+    cwd: checkout,
+    env: { ...process.env, PATH: path },
+    stdio: "inherit",
+  });
+  const [code] = (await once(child, "close")) as [number | null];
+  if (code !== 0) throw new Error("bench/main.ts failed: see above");
 }
 
 /** The last `make local` of each kind. */
 export function recorded(runs: readonly RecordedRun[]): Row[] {
-  const targets = { cold: 25, warm: 6, again: 1 } as const;
-  return Object.entries(targets).flatMap(([kind, target]) => {
+  const bounds = { cold: 25, warm: 6, again: 1 } as const;
+  return Object.entries(bounds).flatMap(([kind, bound]) => {
     const last = runs.findLast((each) => each.command === "make local" && each.kind === kind);
     if (last === undefined) return [];
     const measure = `make local, ${kind}`;
-    return [{ measure, ours: last.seconds / 60, unit: "min", target, against: "issue's bound" }];
+    return [{ measure, ours: last.seconds / 60, unit: "min", bound, against: "issue's bound" }];
   });
 }
 
@@ -68,20 +97,20 @@ async function engineRows(context: Context): Promise<Row[]> {
     return (performance.now() - since) / 1000;
   };
   const up = ["up", "--yes", "--expect-no-changes"];
-  const [target, against] = [10, "issue's bound"];
+  const [bound, against] = [10, "issue's bound"];
   return [
     {
       measure: "pulumi up, nothing changed",
       ours: await timed("pulumi up", up),
       unit: "s",
-      target,
+      bound,
       against,
     },
     {
       measure: "pulumi preview, nothing changed",
       ours: await timed("pulumi preview", ["preview", "--expect-no-changes"]),
       unit: "s",
-      target,
+      bound,
       against,
     },
   ];
@@ -94,7 +123,7 @@ async function imageRows(context: Context): Promise<Row[]> {
     what: "listing the images",
     env,
   });
-  const targets: Record<string, number> = {
+  const bounds: Record<string, number> = {
     "llama-factory-train": 3,
     "llama-factory-inference": 4,
     mlflow: 1.5,
@@ -102,10 +131,10 @@ async function imageRows(context: Context): Promise<Row[]> {
   return listed.split("\n").flatMap((line) => {
     const [repository = "", size = ""] = line.split("\t");
     const name = repository.split("/").at(-1) ?? "";
-    const target = targets[name];
-    if (target === undefined) return [];
+    const bound = bounds[name];
+    if (bound === undefined) return [];
     const against = "wheels unpacked, plus Debian";
-    return [{ measure: `image ${name} (cpu)`, ours: gigabytes(size), unit: "GB", target, against }];
+    return [{ measure: `image ${name} (cpu)`, ours: gigabytes(size), unit: "GB", bound, against }];
   });
 }
 
@@ -128,7 +157,7 @@ function memoryRows(instance: string): Row[] {
   }
   const measure = `memory of the cluster's own processes (all platforms here, ${instance} among them)`;
   return [
-    { measure, ours: kib / 1024 ** 2, unit: "GiB", target: 1.5, against: "1.25 GB, first notes" },
+    { measure, ours: kib / 1024 ** 2, unit: "GiB", bound: 1.5, against: "1.25 GB, first notes" },
   ];
 }
 

@@ -68,7 +68,6 @@ export function stackEnvironment(
     PULUMI_CONFIG_PASSPHRASE_FILE: join(folders.pulumi, "passphrase"),
     PULUMI_SKIP_UPDATE_CHECK: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
-    PULUMI_NODEJS_TRANSPILE_ONLY: "true",
     DOCKER_BUILDKIT: "1",
   };
 }

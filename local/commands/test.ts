@@ -115,6 +115,7 @@ async function lint({ checkout }: Context): Promise<Counts> {
   const checks: [string, ...string[]][] = [
     [bin("tsc"), "--noEmit"],
     [bin("tsc"), "-p", "local"],
+    [bin("tsc"), "-p", "bench"],
     [bin("eslint"), "--max-warnings=0", "."],
     [bin("prettier"), "--check", "--log-level=warn", "."],
     [bin("depcruise"), "--config", ".dependency-cruiser.cjs", "--output-type=err", "."],

@@ -89,5 +89,5 @@ describe("in the whole program", () => {
       "NetworkPolicy board",
     ]);
     expect(before.filter((name) => !after.includes(name))).toEqual([]);
-  });
+  }, 60_000);
 });

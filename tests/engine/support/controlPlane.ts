@@ -4,8 +4,8 @@ import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "../../../local/cluster/poll.ts";
-import { freePort } from "../../support/ports";
-import { Background, toolsEnvironment } from "./processes";
+import { freePort } from "../../support/ports.ts";
+import { Background, toolsEnvironment } from "./processes.ts";
 
 /** The controllers that delete what was asked to be deleted; the tests play all the others. */
 const controllers = [

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { delimiter } from "node:path";
-import { runningProcess } from "../../../local/toolchain/process";
+import { runningProcess } from "../../../local/toolchain/process.ts";
 
 /** The environment with the project's own tools first on PATH, as the Makefile sets it for the tests. */
 export function toolsEnvironment(): NodeJS.ProcessEnv {

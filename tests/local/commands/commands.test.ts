@@ -160,10 +160,13 @@ describe("test levels", () => {
 });
 
 describe("bench", () => {
-  test("a row compares with its target", () => {
-    const row = { measure: "up", ours: 12, unit: "s", target: 10, against: "bound" };
+  test("a row compares with its bound", () => {
+    const row = { measure: "up", ours: 12, unit: "s", bound: 10, against: "bound" };
     expect(renderRow(row)).toBe("| up | 12.0 s | bound | 1.20 | ≤ 10 s | short |");
     expect(renderRow({ ...row, ours: 10 })).toMatch(/\| ok \|$/);
+    expect(renderRow({ ...row, most: 1.2, target: "ratio ≤ 1.2" })).toBe(
+      "| up | 12.0 s | bound | 1.20 | ratio ≤ 1.2 | ok |",
+    );
   });
 
   test("takes the last run of each kind", () => {
