@@ -7,6 +7,8 @@ import { cacheRoot } from "../toolchain/paths.ts";
 import { run } from "../toolchain/run.ts";
 import type { Context } from "./context.ts";
 import { running } from "./inspect.ts";
+import { trainingOverhead } from "./trainingOverhead.ts";
+import type { Overhead } from "./trainingOverhead.ts";
 
 /** One measure against its target; a ratio of 1 or less is good. */
 export interface Row {
@@ -39,6 +41,7 @@ export async function bench(context: Context): Promise<void> {
     ...(await engineRows(context)),
     ...(await imageRows(context)),
     ...memoryRows(context.instance),
+    ...(await trainingRows(context)),
   ];
   const head = "| measure | ours | against | ratio | target | ok |\n|---|---|---|---|---|---|";
   process.stdout.write(`${head}\n${rows.map(renderRow).join("\n")}\n`);
@@ -85,6 +88,18 @@ async function engineRows(context: Context): Promise<Row[]> {
       against,
     },
   ];
+}
+
+async function trainingRows(context: Context): Promise<Row[]> {
+  const { env, outputs } = await running(context);
+  return [overheadRow(await trainingOverhead(outputs.runId, env))];
+}
+
+/** The platform's training against LLaMA-Factory's own commands. */
+export function overheadRow({ job, bare }: Overhead): Row {
+  const against = `bare train and export ${bare.toFixed(1)} s, times 1.05`;
+  const target = Math.round(bare * 10.5) / 10;
+  return { measure: "training Job to complete model", ours: job, unit: "s", target, against };
 }
 
 async function imageRows(context: Context): Promise<Row[]> {
