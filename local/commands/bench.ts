@@ -10,6 +10,11 @@ import { run } from "../toolchain/run.ts";
 import { findPlatform } from "./context.ts";
 import type { Context } from "./context.ts";
 import { running } from "./inspect.ts";
+import { trainingOverhead } from "./trainingOverhead.ts";
+import type { Overhead } from "./trainingOverhead.ts";
+
+/** What the Job may take as a multiple of the bare commands. */
+const MOST_OVERHEAD = 1.05;
 
 /** One measure against a bound. */
 export interface Row {
@@ -54,6 +59,7 @@ export async function bench(context: Context): Promise<void> {
   print(await engineRows(context));
   print(await imageRows(context));
   print(memoryRows(context.instance));
+  print(await trainingRows(context));
 }
 
 /** What `bench/` measures needs no platform: tools of its own on PATH, and a control plane that it starts. */
@@ -114,6 +120,19 @@ async function engineRows(context: Context): Promise<Row[]> {
       against,
     },
   ];
+}
+
+async function trainingRows(context: Context): Promise<Row[]> {
+  const { env, outputs } = await running(context);
+  return [overheadRow(await trainingOverhead(outputs.runId, env))];
+}
+
+/** The platform's training against LLaMA-Factory's own commands. */
+export function overheadRow({ job, bare }: Overhead): Row {
+  const against = `bare train and export, ${bare.toFixed(1)} s`;
+  const measure = "training Job to complete model";
+  const target = `≤ ${MOST_OVERHEAD} times`;
+  return { measure, ours: job, unit: "s", against, bound: bare, most: MOST_OVERHEAD, target };
 }
 
 async function imageRows(context: Context): Promise<Row[]> {
