@@ -8,6 +8,7 @@ export interface Outputs {
   readonly endpoints: {
     readonly mlflow: { readonly nodePort: number };
     readonly frontDoor?: { readonly nodePort: number };
+    readonly board?: { readonly nodePort: number };
     readonly models: Readonly<
       Record<string, { readonly nodePort: number; readonly model: string }>
     >;
