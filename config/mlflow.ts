@@ -106,7 +106,7 @@ export const mlflowSchema = z
         olderThanDays: z.int().min(1).max(3650).default(30),
       })
       .optional(),
-    /** Host names or patterns that MLflow answers to, besides its Service names. */
+    /** Host names or patterns that MLflow answers to, and whose pages may write to it, besides its Service names. */
     allowedHosts: z.array(z.string().regex(/^[\w.*:-]+$/)).default([]),
     resources: resources({ cpu: "250m", memory: "2Gi" }),
     /** Of the server, its database and their CronJobs. */

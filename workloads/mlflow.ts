@@ -27,6 +27,10 @@ export function allowedHosts(namespace: string, extra: readonly string[]): strin
   return [...names.flatMap((name) => [name, `${name}:*`]), ...extra];
 }
 
+/** Origins of the pages that MLflow serves itself: without them a browser's own requests count as another site's. */
+export const allowedOrigins = (hosts: readonly string[]): string[] =>
+  hosts.flatMap((host) => [`http://${host}`, `https://${host}`]);
+
 /** The tracking URI inside the cluster. */
 export function trackingUri(namespace: string): string {
   return `http://${NAMES.mlflow}.${namespace}.svc:${String(PORTS.mlflow)}`;
@@ -78,6 +82,7 @@ function migrateContainer(args: MlflowPodArgs): types.input.core.v1.Container {
 
 function serverArguments(args: MlflowPodArgs, artifacts: string): string[] {
   const { settings, namespace, secrets } = args;
+  const hosts = allowedHosts(namespace, settings.allowedHosts);
   return [
     "server",
     "--host",
@@ -92,7 +97,9 @@ function serverArguments(args: MlflowPodArgs, artifacts: string): string[] {
     artifacts,
     "--serve-artifacts",
     "--allowed-hosts",
-    allowedHosts(namespace, settings.allowedHosts).join(","),
+    hosts.join(","),
+    "--cors-allowed-origins",
+    allowedOrigins(hosts).join(","),
     ...authPieces(args).serverArgs,
   ];
 }

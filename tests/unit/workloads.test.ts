@@ -1,5 +1,5 @@
 import { endpoints } from "../../workloads/endpoints";
-import { allowedHosts } from "../../workloads/mlflow";
+import { allowedHosts, allowedOrigins } from "../../workloads/mlflow";
 import { modelServerName } from "../../workloads/names";
 import { networkPolicies } from "../../workloads/network";
 import { podDefaults } from "../../workloads/pod";
@@ -49,6 +49,15 @@ test("MLflow answers to its Service by every name, with and without port", () =>
     expect(hosts).toEqual(expect.arrayContaining([name, `${name}:*`]));
   }
   expect(hosts).toContain("10.*");
+});
+
+test("what a browser writes from MLflow's own pages is let in, with TLS and without", () => {
+  expect(allowedOrigins(["mlflow.acme.test", "10.*"])).toEqual([
+    "http://mlflow.acme.test",
+    "https://mlflow.acme.test",
+    "http://10.*",
+    "https://10.*",
+  ]);
 });
 
 describe("network policies", () => {
