@@ -6,7 +6,7 @@ import { SCREENSHOTS, open, startBrowser } from "./support/browser";
 import type { Outputs } from "./support/models";
 import { lesson, mlflow, readNodeAddress, readOutputs } from "./support/models";
 import { MODELS_VOLUME } from "./support/node";
-import { STACK_FILE, editStackFile, list, pulumi } from "./support/platform";
+import { STACK_FILE, editStackFile, list, pulumi, update } from "./support/platform";
 
 const BASE_MODEL = "SmolLM2-135M-Instruct";
 const BOARD_PORT = 30786;
@@ -26,11 +26,6 @@ beforeAll(async () => {
   [nodeAddress, outputs] = await Promise.all([readNodeAddress(), readOutputs()]);
   browser = await startBrowser(nodeAddress);
 });
-
-async function update(): Promise<void> {
-  const { code, text } = await pulumi("up", "--yes", "--skip-preview");
-  if (code !== 0) throw new Error(text.slice(-4000));
-}
 
 /** Leaves the stack and the volume as they were. */
 async function bringBack(): Promise<void> {

@@ -7,7 +7,7 @@ import type { Clients, Comparison, Load, Measured } from "./support/load";
 import { lossTable, startLoad, timeTable } from "./support/load";
 import type { Outputs } from "./support/models";
 import { readNodeAddress, readOutputs } from "./support/models";
-import { STACK_FILE, editStackFile, eventually, kubectl, pulumi } from "./support/platform";
+import { STACK_FILE, eventually, kubectl, pulumi, update } from "./support/platform";
 import { firstProcess, podsOf, replicasOf, settled } from "./support/pods";
 
 const MINUTES = 60_000;
@@ -62,12 +62,6 @@ let lumen7: Settings;
 let broughtBack = false;
 const phases = new Map<string, Measured>();
 const times: Comparison[] = [];
-
-async function update(change?: (config: Settings) => void): Promise<void> {
-  if (change !== undefined) editStackFile(change);
-  const { code, text } = await pulumi("up", "--yes", "--skip-preview");
-  if (code !== 0) throw new Error(text.slice(-4000));
-}
 
 /** Puts a model's settings in the place of those that it has. */
 const updateModel = (name: string, change: (model: Settings) => Settings): Promise<void> =>

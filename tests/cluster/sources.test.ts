@@ -25,6 +25,7 @@ import {
   pulumi,
   run,
   setSecret,
+  update,
 } from "./support/platform";
 import {
   DOWNLOADED,
@@ -115,11 +116,6 @@ beforeAll(async () => {
   const ended = ["wait", "--for=delete", "pod", "-l", "app.kubernetes.io/instance=lumen7"];
   await kubectl(...ended, "--timeout=3m");
 }, 5 * MINUTES);
-
-async function update(): Promise<void> {
-  const { code, text } = await pulumi("up", "--yes", "--skip-preview");
-  if (code !== 0) throw new Error(text.slice(-4000));
-}
 
 /** Leaves the stack and the volume as `make local` has made them. */
 async function bringBack(): Promise<void> {

@@ -10,7 +10,15 @@ import { startCloudStorage } from "../support/servers/cloudStorage";
 import type { Outputs } from "./support/models";
 import { answer, lesson, mlflow, readNodeAddress, readOutputs } from "./support/models";
 import { MODELS_VOLUME, nodePlace } from "./support/node";
-import { STACK_FILE, editStackFile, eventually, kubectl, list, pulumi } from "./support/platform";
+import {
+  STACK_FILE,
+  editStackFile,
+  eventually,
+  kubectl,
+  list,
+  pulumi,
+  update,
+} from "./support/platform";
 import type { Losses } from "./support/shortRun";
 import {
   STEPS,
@@ -86,11 +94,6 @@ async function currentJob(): Promise<Job> {
 
 const podsOf = (job: Job): Promise<readonly Pod[]> =>
   list<Pod>("pods", "-l", `batch.kubernetes.io/job-name=${job.metadata.name}`);
-
-async function update(): Promise<void> {
-  const { code, text } = await pulumi("up", "--yes", "--skip-preview");
-  if (code !== 0) throw new Error(text.slice(-4000));
-}
 
 /** Has the stack train a short run, in an experiment of its own, instead of what it found. */
 function trainShortly(settings: object): void {

@@ -134,6 +134,13 @@ export function editStackFile(change: (config: Record<string, unknown>) => void)
   writeFileSync(STACK_FILE, stringify(file));
 }
 
+/** `pulumi up` of the running stack, with a change of its file before if one is given. @throws with the end of what it printed. */
+export async function update(change?: (config: Record<string, unknown>) => void): Promise<void> {
+  if (change !== undefined) editStackFile(change);
+  const { code, text } = await pulumi("up", "--yes", "--skip-preview");
+  if (code !== 0) throw new Error(text.slice(-4000));
+}
+
 /** Sets a secret of the running stack. It goes through a file, so that no process list shows it. */
 export async function setSecret(key: string, value: string): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "llmops-secret-"));
