@@ -22,3 +22,11 @@ def pod(tmp_path: Path, server: RepositoryServer) -> Pod:
     volume = tmp_path / "volume"
     volume.mkdir()
     return Pod(volume, {"ARTIFACTORY_URL": server.url})
+
+
+@pytest.fixture
+def content() -> Iterator[RepositoryServer]:
+    """Where a hub keeps the contents of its files: no server that knows checksums."""
+    with RepositoryServer() as running:
+        running.checksums = False
+        yield running

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
@@ -20,13 +19,6 @@ DATA = {"dataset_info.json": INFO_TEXT.encode(), "facts.json": ROWS, "deep/more.
 NAME = "acme/facts"
 OWN_INFO = json.dumps({"facts": {"file_name": "data/facts.parquet"}})
 NO_INFO = {"data/facts.parquet": b"PAR1 rows PAR1"}
-
-
-@pytest.fixture
-def content() -> Iterator[RepositoryServer]:
-    with RepositoryServer() as running:
-        running.checksums = False
-        yield running
 
 
 @pytest.fixture

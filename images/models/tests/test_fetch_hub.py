@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
@@ -14,13 +13,6 @@ from repository_server import Fault, RepositoryServer
 MODEL = make_model()
 NAME = "acme/tiny"
 SHARD = "model-00001-of-00002.safetensors"
-
-
-@pytest.fixture
-def content() -> Iterator[RepositoryServer]:
-    with RepositoryServer() as running:
-        running.checksums = False
-        yield running
 
 
 @pytest.fixture
