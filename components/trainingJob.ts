@@ -7,9 +7,10 @@ import { hasIdentity } from "../config/usedSources";
 import type { ModelClaims } from "../workloads/modelPieces";
 import { NAMES, labels } from "../workloads/names";
 import { SKIP_AWAIT } from "../workloads/pod";
+import { TRAINER_API, trainJobSpec, trainingRuntimeSpec } from "../workloads/trainJob";
 import type { TrainingPodArgs } from "../workloads/training";
 import { failedJobAdvice, trainingJobLabels, trainingJobSpec } from "../workloads/trainingJob";
-import { NODES_SERVICE, nodesServiceSpec } from "../workloads/trainingNodes";
+import { NODES_SERVICE, needsNodesService, nodesServiceSpec } from "../workloads/trainingNodes";
 import { runId } from "../workloads/trainingRun";
 
 /** Arguments of {@link TrainingJob}. */
@@ -29,8 +30,15 @@ export interface TrainingJobArgs {
   readonly secrets: Readonly<Record<string, pulumi.Input<string>>>;
 }
 
+/** Metadata of the Job, or TrainJob. */
+interface Metadata {
+  readonly name: pulumi.Output<string>;
+  readonly namespace: pulumi.Input<string>;
+  readonly labels: Record<string, string>;
+}
+
 /**
- * The training run. Its Job is named after the run id, which changes with the training file, the
+ * The training run, as a Job or as a TrainJob of Kubeflow Trainer. It is named after the run id, which changes with the training file, the
  * data in the project or where it is downloaded from, the base model, the image and the `run`
  * label, and with nothing else: an unchanged stack never trains again. `pulumi up` waits until the
  * run has ended, unless `training.await` is false.
@@ -44,30 +52,64 @@ export class TrainingJob extends pulumi.ComponentResource {
     const { files, namespace, images } = args;
     const { settings } = files;
     this.runId = images.training.apply((image) => runId({ ...files, image }));
-    const pod = this.podArgs(args);
-    if (settings.nodes > 1) this.nodesService(namespace);
+    const metadata = {
+      name: pulumi.interpolate`${NAMES.trainingJob}-${this.runId}`,
+      namespace,
+      labels: trainingJobLabels(settings),
+    };
+    const podArgs = this.podArgs(args);
+    const pod = pulumi
+      .all([this.runId, images.training])
+      .apply(([id, image]) => ({ ...podArgs, runId: id, image }));
+    if (needsNodesService(settings)) this.nodesService(namespace);
+    if (settings.runner === "trainjob") this.trainJob(name, metadata, pod);
+    else this.job(name, metadata, pod, settings);
+    this.registerOutputs({ runId: this.runId });
+  }
+
+  private job(
+    name: string,
+    metadata: Metadata,
+    pod: pulumi.Output<TrainingPodArgs>,
+    settings: TrainingFiles["settings"],
+  ): void {
+    const { timeoutMinutes, run } = settings;
+    const waits = settings.await ? {} : { annotations: SKIP_AWAIT };
     new k8s.batch.v1.Job(
       name,
-      {
-        metadata: {
-          name: pulumi.interpolate`${NAMES.trainingJob}-${this.runId}`,
-          namespace,
-          labels: trainingJobLabels(settings),
-          ...(settings.await ? {} : { annotations: SKIP_AWAIT }),
-        },
-        spec: pulumi
-          .all([this.runId, images.training])
-          .apply(([id, image]) => trainingJobSpec({ ...pod, runId: id, image })),
-      },
+      { metadata: { ...metadata, ...waits }, spec: pod.apply(trainingJobSpec) },
       {
         parent: this,
-        customTimeouts: { create: `${String(settings.timeoutMinutes)}m` },
-        hooks: { onError: [adviceOnFailure(name, settings.run)] },
+        customTimeouts: { create: `${String(timeoutMinutes)}m` },
+        hooks: { onError: [adviceOnFailure(name, run)] },
         // A Job is made anew under the name of its run: the one that has failed must be gone before.
         deleteBeforeReplace: true,
       },
     );
-    this.registerOutputs({ runId: this.runId });
+  }
+
+  /** Kubeflow Trainer looks at a runtime once, when a run begins: another pod needs another runtime, and a new run of it. */
+  private trainJob(name: string, metadata: Metadata, pod: pulumi.Output<TrainingPodArgs>): void {
+    const runtime = new k8s.apiextensions.CustomResource(
+      NAMES.trainingJob,
+      {
+        apiVersion: TRAINER_API,
+        kind: "TrainingRuntime",
+        metadata: { namespace: metadata.namespace, labels: metadata.labels },
+        spec: pod.apply(trainingRuntimeSpec),
+      },
+      { parent: this, replaceOnChanges: ["spec"] },
+    );
+    new k8s.apiextensions.CustomResource(
+      name,
+      {
+        apiVersion: TRAINER_API,
+        kind: "TrainJob",
+        metadata,
+        spec: runtime.metadata.name.apply(trainJobSpec),
+      },
+      { parent: this, replaceOnChanges: ["spec"], deleteBeforeReplace: true },
+    );
   }
 
   private podArgs(args: TrainingJobArgs): Omit<TrainingPodArgs, "runId" | "image"> {

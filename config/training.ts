@@ -84,6 +84,11 @@ export const trainingSchema = z.strictObject({
   nodes: z.int().min(1).max(64).default(1),
   /** What DeepSpeed spreads over the GPUs: `zero2` gradients and optimizer, `zero3` the model too. */
   deepspeed: z.enum(["none", "zero2", "zero3"]).default("none"),
+  /**
+   * What runs the pods: a Job of Kubernetes, or a TrainJob of Kubeflow Trainer, where that is installed. With
+   * `trainjob`, `await` must be false.
+   */
+  runner: z.enum(["job", "trainjob"]).default("job"),
   /** LocalQueue of Kueue, which starts the Job once there is room for all of its pods. */
   queue: dnsLabel(253).optional(),
   /** Serve, publish and register the result only if each of these metrics is good enough. */

@@ -26,6 +26,19 @@ const unawaitedRuns: Rule = ({ training, models }) =>
         ];
       });
 
+/** Pulumi can wait for a condition of an object of Kubeflow's, and cannot tell that it will not come. */
+const awaitedTrainJobs: Rule = ({ training }) =>
+  training?.runner !== "trainjob" || !training.await
+    ? []
+    : [
+        {
+          key: "training.await",
+          got: 'true, with training.runner "trainjob"',
+          allowed: "false: Pulumi would not see that a TrainJob has failed",
+          fix: setCommand("training.await", "false"),
+        },
+      ];
+
 /** All pods of a run write one folder, and read the same data and the same base model. */
 const sharedByNodes: Rule = ({ training, storage }) => {
   if (training === undefined || training.nodes === 1) return [];
@@ -61,7 +74,7 @@ const deepspeedOnCpu: Rule = ({ training, images }) =>
         },
       ];
 
-const RULES: readonly Rule[] = [unawaitedRuns, sharedByNodes, deepspeedOnCpu];
+const RULES: readonly Rule[] = [unawaitedRuns, awaitedTrainJobs, sharedByNodes, deepspeedOnCpu];
 
 /** Faults of training that only several settings together, or they and the training file, show. */
 export function trainingFaults(settings: Settings, config: TrainingConfig = {}): Fault[] {

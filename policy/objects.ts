@@ -8,7 +8,9 @@ export interface Container {
   readonly value: Value;
 }
 
-/** Where each kind keeps the template of its pods; a Pod is one itself. */
+const RUNTIME = "spec template spec replicatedJobs template spec template".split(" ");
+
+/** Where each kind keeps the template of its pods; a Pod is one itself. A list on the way has one in each item. */
 const TEMPLATES: Readonly<Record<string, readonly string[]>> = {
   Pod: [],
   Deployment: ["spec", "template"],
@@ -17,6 +19,8 @@ const TEMPLATES: Readonly<Record<string, readonly string[]>> = {
   ReplicaSet: ["spec", "template"],
   Job: ["spec", "template"],
   CronJob: ["spec", "jobTemplate", "spec", "template"],
+  TrainingRuntime: RUNTIME,
+  ClusterTrainingRuntime: RUNTIME,
 };
 
 /** Kind of a Kubernetes object; undefined for every other resource. */
@@ -24,20 +28,34 @@ export function kindOf({ type }: Resource): string | undefined {
   return /^kubernetes:.*:(\w+)$/.exec(type)?.[1];
 }
 
-/** The pod template of a workload, or the Pod itself; undefined for everything else. */
-export function podTemplate(resource: Resource): Value {
+/** The pod templates of a workload, or the Pod itself; none for everything else. */
+function podTemplates(resource: Resource): readonly Value[] {
   const path = TEMPLATES[kindOf(resource) ?? ""];
-  return path && at(resource.props, ...path);
+  return path === undefined ? [] : everyAt(resource.props, path);
 }
 
-/** The spec of a resource's pods; undefined where it has none. */
-export function podSpec(resource: Resource): Value {
-  return at(podTemplate(resource), "spec");
+function everyAt(value: Value, [key, ...rest]: readonly string[]): readonly Value[] {
+  if (key === undefined) return [value];
+  const part = at(value, key);
+  return Array.isArray(part)
+    ? items(part).flatMap((item) => everyAt(item, rest))
+    : everyAt(part, rest);
+}
+
+/** The specs of a resource's pods; none where it has none. */
+export function podSpecs(resource: Resource): readonly Value[] {
+  return podTemplates(resource)
+    .map((template) => at(template, "spec"))
+    .filter(isSet);
 }
 
 /** All containers of a resource's pods; none where they are not known yet. */
 export function containers(resource: Resource): readonly Container[] {
-  const spec = podSpec(resource);
+  return podSpecs(resource).flatMap(containersOf);
+}
+
+/** The containers of one spec of pods. */
+export function containersOf(spec: Value): readonly Container[] {
   return ["initContainers", "containers"].flatMap((list) =>
     items(at(spec, list)).map((value, index) => ({
       name: text(at(value, "name")) ?? `${list}[${String(index)}]`,
@@ -61,8 +79,10 @@ export function sameNamespace(one: Resource, other: Resource): boolean {
 /** Whether a selector of labels picks the pods of a workload. An empty one picks none here. */
 export function selects(selector: Value, workload: Resource): boolean {
   const wanted = entries(selector);
-  const labels = at(podTemplate(workload), "metadata", "labels");
-  return wanted.length > 0 && wanted.every(([key, value]) => at(labels, key) === value);
+  return podTemplates(workload).some((template) => {
+    const labels = at(template, "metadata", "labels");
+    return wanted.length > 0 && wanted.every(([key, value]) => at(labels, key) === value);
+  });
 }
 
 /** Whether a variable of a container comes from a Secret. */

@@ -1,5 +1,6 @@
 import type { types } from "@pulumi/kubernetes";
 import type { TrainingFiles } from "../config/load";
+import type { TrainingSettings } from "../config/training";
 import { isDownloadedData } from "../config/training";
 import { OUTPUT_FOLDER } from "../config/trainingFile";
 import { dcgmPieces } from "./dcgm";
@@ -21,7 +22,7 @@ import {
 } from "./pod";
 import type { NamedVolume, SecretNames } from "./pod";
 import { publishPieces } from "./publish";
-import { NODES_SERVICE, torchrunEnv } from "./trainingNodes";
+import { subdomain, torchrunEnv } from "./trainingNodes";
 import { DATA_FOLDER } from "./source";
 import { DEEPSPEED_FILE, trainingYaml } from "./trainingRun";
 import { trackingEnv, usesWandb } from "./trainingTracking";
@@ -36,8 +37,11 @@ const FILES = {
   deepspeed: { name: DEEPSPEED_FILE, annotation: "llmops.dev/deepspeed" },
 } as const;
 
-/** Name of the container that trains. */
-export const TRAINING_CONTAINER = "training";
+/** Name of the container that trains; Kubeflow Trainer wants its own for it. */
+export function trainingContainer({ runner }: Pick<TrainingSettings, "runner">): string {
+  return runner === "trainjob" ? "node" : "training";
+}
+
 const OUTPUT_VOLUME = "train-output";
 
 /** What the training pod is made of. */
@@ -154,13 +158,13 @@ export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTempl
     spec: {
       ...podDefaults("training", settings, args.pullSecrets),
       restartPolicy: "Never",
-      ...(settings.nodes > 1 ? { subdomain: NODES_SERVICE } : {}),
+      ...subdomain(settings),
       terminationGracePeriodSeconds: 60,
       ...(initContainers.length > 0 ? { initContainers } : {}),
       containers: [
         {
           ...containerDefaults(),
-          name: TRAINING_CONTAINER,
+          name: trainingContainer(settings),
           image,
           args: ["train", pathOf("config")],
           env: [...environment(args), ...upload.env],

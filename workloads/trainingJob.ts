@@ -6,7 +6,7 @@ import { isDownloadedData } from "../config/training";
 import { FETCH_EXIT } from "./fetch";
 import { NAMES, labels } from "./names";
 import type { TrainingPodArgs } from "./training";
-import { TRAINING_CONTAINER, trainingPod } from "./training";
+import { trainingContainer, trainingPod } from "./training";
 import { indexedFields } from "./trainingNodes";
 
 /** How the training container ends when another try of the same cannot help; see docs/training.md. */
@@ -24,11 +24,11 @@ const onExit = (containerName: string, action: string, values: number[]): Failur
  * publish that may work later. One that cannot work before something is changed ends the Job at
  * once, as do wrong data and a gate that is not passed.
  */
-function failureRules({
-  baseModel,
-  data,
-  publish,
-}: Pick<TrainingSettings, "baseModel" | "data" | "publish">): FailureRule[] {
+function failureRules(
+  settings: Pick<TrainingSettings, "baseModel" | "data" | "publish" | "runner">,
+): FailureRule[] {
+  const { baseModel, data, publish } = settings;
+  const trainer = trainingContainer(settings);
   const fetching = [
     ...(isDownloaded(baseModel) ? [NAMES.fetchContainer] : []),
     ...(isDownloadedData(data) ? [NAMES.fetchDataContainer] : []),
@@ -39,8 +39,8 @@ function failureRules({
       onExit(container, "Ignore", [FETCH_EXIT.retry]),
       onExit(container, "FailJob", [FETCH_EXIT.usage, FETCH_EXIT.config]),
     ]),
-    ...(publish === undefined ? [] : [onExit(TRAINING_CONTAINER, "Ignore", [FETCH_EXIT.retry])]),
-    onExit(TRAINING_CONTAINER, "FailJob", Object.values(TRAINING_EXIT)),
+    ...(publish === undefined ? [] : [onExit(trainer, "Ignore", [FETCH_EXIT.retry])]),
+    onExit(trainer, "FailJob", Object.values(TRAINING_EXIT)),
   ];
 }
 

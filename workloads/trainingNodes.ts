@@ -11,7 +11,37 @@ const MASTER_PORT = 29_500;
 
 const INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']";
 
-type NodeSettings = Pick<TrainingSettings, "nodes" | "resources" | "deepspeed">;
+type NodeSettings = Pick<TrainingSettings, "nodes" | "resources" | "deepspeed" | "runner">;
+
+/** Name of the one kind of pods of a TrainJob, as Kubeflow Trainer has it in its own runtimes. */
+export const TRAINER_PODS = "node";
+
+/** Where the pod of a rank is found: by the Service of the stack, or that of the JobSet behind a TrainJob. */
+function podAddress(
+  { runner }: Pick<TrainingSettings, "runner">,
+  id: string,
+  rank: string,
+): string {
+  const run = `${NAMES.trainingJob}-${id}`;
+  return runner === "trainjob"
+    ? `${run}-${TRAINER_PODS}-0-${rank}.${run}`
+    : `${run}-${rank}.${NODES_SERVICE}`;
+}
+
+/** Whether the stack makes the Service that names the pods; a JobSet brings its own. */
+export function needsNodesService({
+  nodes,
+  runner,
+}: Pick<TrainingSettings, "nodes" | "runner">): boolean {
+  return nodes > 1 && runner === "job";
+}
+
+/** The part of a pod that puts it into that Service. */
+export function subdomain(
+  settings: Pick<TrainingSettings, "nodes" | "runner">,
+): Pick<types.input.core.v1.PodSpec, "subdomain"> {
+  return needsNodesService(settings) ? { subdomain: NODES_SERVICE } : {};
+}
 
 /** Environment of torchrun, as LLaMA-Factory reads it; nothing for one process on one node. */
 export function torchrunEnv(
@@ -24,7 +54,7 @@ export function torchrunEnv(
   const processes = Math.max(1, gpuCount(settings.resources, accelerator));
   const torchrun = { FORCE_TORCHRUN: "1", NPROC_PER_NODE: String(processes) };
   if (nodes === 1) return plainEnv(torchrun);
-  const address = (rank: string): string => `${NAMES.trainingJob}-${id}-${rank}.${NODES_SERVICE}`;
+  const address = (rank: string): string => podAddress(settings, id, rank);
   return [
     ...plainEnv({
       ...torchrun,

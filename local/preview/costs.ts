@@ -16,7 +16,9 @@ interface PodTemplate {
 interface Inputs {
   readonly metadata?: { readonly name?: string };
   readonly spec?: {
-    readonly template?: PodTemplate;
+    readonly template?: PodTemplate & {
+      readonly spec?: { readonly replicatedJobs?: readonly { readonly template?: Inputs }[] };
+    };
     readonly replicas?: number;
     readonly parallelism?: number;
     readonly minReplicas?: number;
@@ -40,9 +42,9 @@ export function facts(
   const scalers = there
     .filter(({ kind }) => kind === "HorizontalPodAutoscaler")
     .map(({ state }) => inputsOf(state).spec);
-  const workloads = there
-    .filter(({ kind }) => ["Deployment", "StatefulSet", "Job"].includes(kind))
-    .map(({ name, state }) => workload(name, inputsOf(state), scalers));
+  const workloads = there.flatMap(({ kind, name, state }) =>
+    podsOf(kind, inputsOf(state)).map((inputs) => workload(name, inputs, scalers)),
+  );
   const total = workloads.reduce((sum, { gpus, pods }) => sum + gpus * pods, 0);
   return new Map<string, string>([
     ["GPUs at most", String(total)],
@@ -56,6 +58,13 @@ export function facts(
 
 function inputsOf({ inputs }: ResourceState): Inputs {
   return inputs ?? {};
+}
+
+/** What of an object runs pods: itself, or the Jobs that a runtime of Kubeflow Trainer is made of. */
+function podsOf(kind: string, inputs: Inputs): readonly Inputs[] {
+  if (["Deployment", "StatefulSet", "Job"].includes(kind)) return [inputs];
+  const jobs = kind === "TrainingRuntime" ? inputs.spec?.template?.spec?.replicatedJobs : undefined;
+  return (jobs ?? []).flatMap(({ template }) => (template === undefined ? [] : [template]));
 }
 
 function workload(

@@ -3,7 +3,7 @@ import {
   isFromSecret,
   kindOf,
   objectName,
-  podSpec,
+  podSpecs,
   sameNamespace,
   selects,
 } from "../objects";
@@ -41,7 +41,7 @@ const isKey = (name: Value): boolean =>
 /** Whether a workload reads a key that callers must send: as a variable from a Secret, or as a mounted Secret. */
 function hasKey(workload: Resource): boolean {
   const variables = containers(workload).flatMap(({ value }) => items(at(value, "env")));
-  const volumes = items(at(podSpec(workload), "volumes"));
+  const volumes = podSpecs(workload).flatMap((spec) => items(at(spec, "volumes")));
   return (
     variables.some((variable) => isFromSecret(variable) && isKey(at(variable, "name"))) ||
     volumes.some((volume) => isSet(at(volume, "secret")) && isKey(at(volume, "name")))

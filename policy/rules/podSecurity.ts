@@ -1,4 +1,4 @@
-import { containers, kindOf, podSpec } from "../objects";
+import { containersOf, kindOf, podSpecs } from "../objects";
 import type { ResourceRule } from "../rule";
 import type { Value } from "../values";
 import { UNKNOWN, at, entries, isSet, items } from "../values";
@@ -58,15 +58,15 @@ export const podRestricted: ResourceRule = {
   description: "Pods satisfy the Pod Security level restricted.",
   remedy:
     "Take podDefaults and containerDefaults of workloads/pod.ts, and a PersistentVolumeClaim instead of a hostPath.",
-  check: (resource) => {
-    const spec = podSpec(resource);
-    if (!isSet(spec) || spec === UNKNOWN) return [];
-    const pod = at(spec, "securityContext");
-    return [
-      ...podFaults(spec),
-      ...containers(resource).flatMap(({ name, value }) => containerFaults(name, value, pod)),
-    ];
-  },
+  check: (resource) =>
+    podSpecs(resource).flatMap((spec) => {
+      if (spec === UNKNOWN) return [];
+      const pod = at(spec, "securityContext");
+      return [
+        ...podFaults(spec),
+        ...containersOf(spec).flatMap(({ name, value }) => containerFaults(name, value, pod)),
+      ];
+    }),
 };
 
 /** The namespace holds the line for pods that nobody previewed. */
@@ -86,10 +86,8 @@ export const noServiceAccountToken: ResourceRule = {
   name: "no-service-account-token",
   description: "Pods get no token of the Kubernetes API.",
   remedy: "Set automountServiceAccountToken of the pod to false.",
-  check: (resource) => {
-    const spec = podSpec(resource);
-    return isSet(spec) && isWrong(at(spec, "automountServiceAccountToken"), false)
+  check: (resource) =>
+    podSpecs(resource).some((spec) => isWrong(at(spec, "automountServiceAccountToken"), false))
       ? ["The pod does not set automountServiceAccountToken to false."]
-      : [];
-  },
+      : [],
 };

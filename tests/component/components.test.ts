@@ -521,6 +521,50 @@ test.each([
   expect(metadata.labels).toHaveProperty(["kueue.x-k8s.io/queue-name"], "gpu");
 });
 
+test("handed to Kubeflow Trainer, training is a TrainJob and the runtime that it runs, and no Job", async () => {
+  const made = await children(() => {
+    const tree = settings({
+      training: {
+        configFile: "t.yaml",
+        baseModel: { kind: "volume", path: "m" },
+        data: { kind: "files", path: "d" },
+        nodes: 2,
+        await: false,
+        runner: "trainjob",
+        queue: "gpu",
+      },
+    });
+    if (tree.training === undefined) throw new Error("it is there");
+    return new TrainingJob("train", {
+      namespace: "ns",
+      settings: tree,
+      images: { training: pulumi.output("r/t@sha256:0") },
+      claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
+      secrets: {},
+      files: { settings: tree.training, config: {}, data: {} },
+      trackingUri: "http://mlflow:5000",
+    });
+  });
+  expect(summary(made)).toEqual([
+    "ConfigMap training-data < train",
+    "TrainJob train < train",
+    "TrainingRuntime llama-factory-train < train",
+  ]);
+  const { inputs, opts } = byKind(made, "TrainJob");
+  expect(inputs["metadata"]).toMatchObject({
+    name: expect.stringMatching(/^llama-factory-train-[0-9a-f]{10}$/) as string,
+    namespace: "ns",
+    labels: { "kueue.x-k8s.io/queue-name": "gpu" },
+  });
+  expect(opts).toMatchObject({ replaceOnChanges: ["spec"], deleteBeforeReplace: true });
+  const runtime = byKind(made, "TrainingRuntime");
+  expect(runtime.inputs["metadata"]).not.toHaveProperty("name");
+  expect(runtime.opts.replaceOnChanges).toEqual(["spec"]);
+  expect(inputs["spec"]).toMatchObject({
+    runtimeRef: { kind: "TrainingRuntime", name: expect.stringMatching(/^llama-factory-train-/) },
+  });
+});
+
 test("service accounts act as the Google accounts that are set, and policies follow the models", async () => {
   const tree = settings({ models: [{ name: "m", source: REMOTE_SOURCES.mount }], ...IDENTITY });
   const made = await children(() => new PlatformNamespace("llmops", { ...tree, namespace: "ns" }));

@@ -17,6 +17,25 @@ test.each(STACKS)("the stack %s breaks no policy", async (stack) => {
   expect(violations(resources)).toEqual([]);
 });
 
+test("the pods of a run that is handed to Kubeflow Trainer are judged too", async () => {
+  const { settings, ...local } = stackFile("local");
+  const training = { ...(settings["training"] as object), runner: "trainjob", await: false };
+  const [model] = settings["models"] as object[];
+  const models = [{ ...model, surge: true }];
+  const run = await runStack({ ...local, settings: { ...settings, training, models } });
+  const resources = policyResources("local", run);
+  expect(violations(resources)).toEqual([]);
+  const path = "spec template spec replicatedJobs 0 template spec template spec".split(" ");
+  const planted = resources.map((each) =>
+    each.type.endsWith(":TrainingRuntime")
+      ? { ...each, props: put(each.props, [...path, "hostNetwork"], true) }
+      : each,
+  );
+  expect(violations(planted)).toMatchObject([
+    { policy: "pod-restricted", resource: "llama-factory-train" },
+  ]);
+});
+
 /** Puts a value at a path of keys and positions. */
 function put(value: Value, path: readonly string[], planted: Value): Value {
   const [key, ...rest] = path;

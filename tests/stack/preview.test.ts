@@ -123,6 +123,19 @@ describe("the comment on a pull request", () => {
     );
   });
 
+  test("counts the GPUs of a run that is handed to Kubeflow Trainer", async () => {
+    const handed = (nodes: number): StackInput => {
+      const { stack, settings } = stackFile("prod");
+      const data = { kind: "files", path: "examples/lumen7" };
+      const given = { ...(settings["training"] as object), data, nodes };
+      const training = { ...given, runner: "trainjob", await: false };
+      return { stack, settings: { ...settings, training } };
+    };
+    const markdown = previewMarkdown("prod", await steps(handed(1), handed(3)));
+    expect(markdown).toContain("- **GPUs at most: 7 → 9**");
+    expect(markdown).toContain("- **GPUs of llama-factory-train: 1 × 1 → 3 × 1**");
+  });
+
   test("of an unchanged stack is one line", async () => {
     expect(previewMarkdown("prod", await steps(stackFile("prod"), stackFile("prod")))).toBe(
       "### `prod`: no change\n",

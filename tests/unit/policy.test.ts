@@ -61,6 +61,11 @@ describe("image-by-digest", () => {
     }
     const cron = { spec: { jobTemplate: { spec: { template: pod } } } };
     expect(check("kubernetes:batch/v1:CronJob", cron)).toEqual(said);
+    const replicatedJobs = [{}, { template: { spec: { template: pod } } }];
+    const runtime = { spec: { template: { spec: { replicatedJobs } } } };
+    for (const kind of ["TrainingRuntime", "ClusterTrainingRuntime"]) {
+      expect(check(`kubernetes:trainer.kubeflow.org/v1alpha1:${kind}`, runtime)).toEqual(said);
+    }
     expect(check("kubernetes:core/v1:ConfigMap", pod)).toEqual([]);
   });
 });

@@ -1,0 +1,113 @@
+import { readFileSync } from "node:fs";
+import { copyFile, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { until } from "../../local/cluster/poll.ts";
+import { trainJobSpec } from "../../workloads/trainJob";
+import { ROOT } from "../support/program";
+import type { ApiObject } from "./support/controlPlane";
+import { useEngine } from "./support/engine";
+import { goModule } from "./support/goModule";
+
+const OBJECTS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/default";
+const DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+/** The component as the stack uses it, handed to Kubeflow Trainer. */
+const program = (training: object): string => `
+import * as pulumi from "@pulumi/pulumi";
+import { TrainingJob } from "./components/trainingJob";
+import { settingsOf, trainingTree } from "./tests/support/settings";
+const tree = trainingTree();
+const change = ${JSON.stringify(training)};
+const handed = { runner: "trainjob", await: false, nodes: 2, queue: "gpu", deepspeed: "zero2", ...change };
+const settings = settingsOf({ ...tree, training: { ...tree["training"] as object, ...handed } });
+if (settings.training === undefined) throw new Error("it is there");
+new TrainingJob("train", {
+  namespace: "default",
+  settings,
+  files: { settings: settings.training, config: {}, data: {} },
+  images: { training: pulumi.output("r/t@sha256:${"0".repeat(64)}") },
+  claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
+  trackingUri: "http://mlflow:5000",
+  secrets: { WANDB_API_KEY: "wandb-secret-1" },
+});
+`;
+
+const engine = useEngine();
+
+/** Gives the API server the kinds of Kubeflow Trainer as it is installed, and waits until it serves them. */
+async function installDefinitions(): Promise<void> {
+  const folder = join(__dirname, "support", "kubeflow-trainer");
+  const module = await goModule("github.com/kubeflow/trainer/v2", folder);
+  for (const plural of ["trainingruntimes", "trainjobs"]) {
+    const file = join(module, "manifests/base/crds", `trainer.kubeflow.org_${plural}.yaml`);
+    await engine.plane.request("POST", DEFINITIONS, parse(readFileSync(file, "utf8")) as ApiObject);
+    await until(`the API of ${plural}`, 60, () =>
+      engine.plane.request("GET", `${OBJECTS}/${plural}`),
+    );
+  }
+}
+
+async function only(plural: string): Promise<ApiObject> {
+  const answer = await engine.plane.request("GET", `${OBJECTS}/${plural}`);
+  const items = (answer?.["items"] ?? []) as ApiObject[];
+  expect(items).toHaveLength(1);
+  return items[0] ?? {};
+}
+
+test("Kubeflow Trainer's API takes the run, which nothing changes again, and another pod is another TrainJob", async () => {
+  const { project, plane } = engine;
+  await installDefinitions();
+  await copyFile(join(ROOT, "tsconfig.json"), join(project.folder, "tsconfig.json"));
+  for (const name of ["components", "config", "workloads", "tests"]) {
+    await symlink(join(ROOT, name), join(project.folder, name));
+  }
+  await project.program(program({}));
+  await project.up();
+  expect(await project.planned()).toEqual({ same: 5 });
+
+  const runtime = await only("trainingruntimes");
+  const { name } = runtime["metadata"] as { name: string };
+  expect(runtime["spec"]).toMatchObject({
+    mlPolicy: { numNodes: 2 },
+    template: {
+      spec: {
+        replicatedJobs: [
+          {
+            name: "node",
+            // Not set by the program: what the definition says.
+            replicas: 1,
+            template: {
+              metadata: { labels: { "trainer.kubeflow.org/trainjob-ancestor-step": "trainer" } },
+              spec: { completions: 2, backoffLimit: 2, podFailurePolicy: { rules: [{}, {}] } },
+            },
+          },
+        ],
+      },
+    },
+  });
+  const job = await only("trainjobs");
+  expect(job["metadata"]).toMatchObject({
+    name: expect.stringMatching(/^llama-factory-train-[0-9a-f]{10}$/) as string,
+    labels: { "kueue.x-k8s.io/queue-name": "gpu" },
+  });
+  expect(job["spec"]).toMatchObject(trainJobSpec(name));
+
+  // The schema is one that refuses: the same object with a field that it does not have.
+  const wrong = { ...job, metadata: { name: "wrong" }, spec: { ...trainJobSpec(name), nodes: 2 } };
+  const strict = `${OBJECTS}/trainjobs?dryRun=All&fieldValidation=Strict`;
+  await expect(plane.request("POST", strict, wrong)).rejects.toThrow(/unknown field [^ ]*spec\.nodes/);
+
+  // As a Job is: more memory makes the pods anew, under the id of the same run.
+  await project.program(program({ resources: { memory: "64Gi" } }));
+  const changed = (await project.plan()).filter(({ op }) => op !== "same");
+  expect(changed.map((step) => `${step.op} ${step.name}`).sort()).toEqual([
+    "replace llama-factory-train",
+    "replace train",
+  ]);
+  await project.up();
+  const again = await only("trainjobs");
+  expect(again["metadata"]).toMatchObject({ name: (job["metadata"] as { name: string }).name });
+  expect(again["metadata"]).not.toMatchObject({ uid: (job["metadata"] as { uid: string }).uid });
+  await only("trainingruntimes");
+}, 300_000);
