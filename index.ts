@@ -13,6 +13,7 @@ import { TrainingJob } from "./components/trainingJob";
 import { loadConfig } from "./config/load";
 import { endpoints as endpointsOf } from "./workloads/endpoints";
 import { googlePlace } from "./workloads/gcp";
+import { managedSource } from "./workloads/secretManager";
 import { afterTraining } from "./workloads/servedRun";
 
 const { settings, secrets, generated, training: files } = loadConfig(__dirname);
@@ -25,7 +26,8 @@ const provider = new k8s.Provider("cluster", foundation?.cluster ?? settings.clu
 const inCluster = { provider, dependsOn: foundation ?? [] };
 const { namespace } = new PlatformNamespace("llmops", settings, inCluster);
 const claims = new ModelStorage("storage", { namespace, settings }, { provider });
-const credentials = new Credentials("credentials", { namespace, secrets, generated }, { provider });
+const given = { namespace, secrets, generated, managed: managedSource(settings) };
+const credentials = new Credentials("credentials", given, { provider });
 
 // What everything in the namespace is made from; each component says which of it it uses.
 const { names, apiKey, apiKeySecret } = credentials;

@@ -5,6 +5,8 @@ import type { GeneratedKey, SecretKey } from "../config/secrets";
 import { FLASK_KEY } from "../config/secrets";
 import { ARTIFACTORY_KEYS } from "../workloads/fetch";
 import { NAMES } from "../workloads/names";
+import type { ManagedSource } from "../workloads/secretManager";
+import { ManagedSecrets } from "./managedSecrets";
 
 /** The administrator's password, and what signs the forms. */
 const LOGIN_KEYS = ["MLFLOW_AUTH_ADMIN_PASSWORD", FLASK_KEY] as const;
@@ -19,6 +21,8 @@ export interface CredentialsArgs {
   readonly secrets: Readonly<Partial<Record<SecretKey, pulumi.Output<string>>>>;
   /** Secrets of logins and databases that the stack needs: what it does not give is generated. */
   readonly generated: readonly GeneratedKey[];
+  /** Secrets that come from Secret Manager instead; none by default. */
+  readonly managed?: ManagedSource | undefined;
 }
 
 /**
@@ -61,8 +65,14 @@ export class Credentials extends pulumi.ComponentResource {
       ...(args.generated.includes("BOARD_PASSWORD")
         ? group(NAMES.boardSecret, ["BOARD_PASSWORD"])
         : {}),
+      ...this.managed(`${name}-managed`, args),
     };
     this.registerOutputs({ apiKeySecret: this.apiKeySecret });
+  }
+
+  private managed(name: string, { namespace, managed }: CredentialsArgs): Names {
+    if (managed === undefined) return {};
+    return new ManagedSecrets(name, { namespace, source: managed }, { parent: this }).names;
   }
 
   /** What is given, and what is generated since it is not. */

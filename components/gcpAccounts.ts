@@ -1,4 +1,5 @@
 import { IAMMember as ProjectMember } from "@pulumi/gcp/projects";
+import { SecretIamMember } from "@pulumi/gcp/secretmanager";
 import { Account, IAMMember as AccountMember } from "@pulumi/gcp/serviceaccount";
 import { BucketIAMMember } from "@pulumi/gcp/storage";
 import * as pulumi from "@pulumi/pulumi";
@@ -53,6 +54,13 @@ export class GoogleAccounts extends pulumi.ComponentResource {
       new BucketIAMMember(
         `${name}-bucket`,
         { bucket, role: access.bucketRole, member },
+        { parent: this },
+      );
+    }
+    for (const secretId of access.secrets) {
+      new SecretIamMember(
+        `${name}-${secretId}`,
+        { secretId, project: place.project, role: "roles/secretmanager.secretAccessor", member },
         { parent: this },
       );
     }

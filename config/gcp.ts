@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { GPU_NAMES } from "./gpuTypes";
 import { cidr } from "./primitives";
+import { secretManagerSchema } from "./secretManager";
 
 const serviceAccount = z
   .string()
@@ -169,10 +170,14 @@ export const gcpSchema = z.strictObject({
       inference: serviceAccount,
       /** Of MLflow: writes artifacts to a bucket, connects to Cloud SQL. */
       mlflow: serviceAccount,
+      /** That External Secrets reads `secretManager` as; no pod of the stack does. */
+      secrets: serviceAccount,
     })
     .prefault({}),
   /** The stack makes the accounts of `workloadIdentity`, and gives them what their pods need. */
   createServiceAccounts: z.boolean().default(false),
+  /** Secrets that come from Secret Manager, instead of `pulumi config set --secret`: docs/gcp.md. */
+  secretManager: secretManagerSchema.optional(),
   /** Makes the registry that the images are pushed to. */
   artifactRegistry: artifactRegistry.optional(),
   /** Makes a bucket for models. */

@@ -13,8 +13,8 @@ const MAKES = [
   "cloudSql",
 ] as const;
 
-/** The kinds of pods that can act as a Google service account. */
-const ROLES = ["training", "inference", "mlflow"] as const;
+/** What can act as a Google service account. */
+const ROLES = ["training", "inference", "mlflow", "secrets"] as const;
 
 /** How the host of the images is called, whose name has the region in it. */
 function registryFolder(region: string, project: string, repository: string): string {

@@ -15,6 +15,7 @@ import { ruleFaults } from "./rules";
 import type { Settings } from "./schema";
 import { settingsSchema } from "./schema";
 import { sourceFaults } from "./sourceRules";
+import { secretManagerFaults } from "./secretManagerRules";
 import type { GeneratedKey, SecretKey } from "./secrets";
 import { SECRET_KEYS, generatedSecrets, secretFaults } from "./secrets";
 import { servedRunFaults } from "./servedRun";
@@ -114,7 +115,7 @@ export function loadConfig(root: string): StackConfig {
   faults.push(...ruleFaults(settings), ...sourceFaults(settings));
   faults.push(...modelFaults(settings), ...mlflowFaults(settings));
   faults.push(...trainingFaults(settings, training?.config));
-  faults.push(...gcpFaults(settings), ...gkeFaults(settings));
+  faults.push(...gcpFaults(settings), ...gkeFaults(settings), ...secretManagerFaults(settings));
   faults.push(...caBundleFaults(root, settings.images.caBundle));
   faults.push(...servedRunFaults(settings, training?.config ?? {}));
   faults.push(

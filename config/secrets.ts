@@ -1,5 +1,7 @@
 import type { Fault } from "./faults";
+import { removeCommand } from "./faults";
 import type { Settings } from "./schema";
+import { managedSecrets } from "./secretManager";
 import type { UsedSource } from "./usedSources";
 import { hasIdentity, usedSources } from "./usedSources";
 
@@ -27,15 +29,17 @@ export type GeneratedKey =
   "MLFLOW_DB_PASSWORD" | "MLFLOW_AUTH_ADMIN_PASSWORD" | typeof FLASK_KEY | "BOARD_PASSWORD";
 
 /** The secrets that this program has to generate where they are not given. */
-export function generatedSecrets({
-  mlflow,
-  board,
-}: Pick<Settings, "mlflow" | "board">): readonly GeneratedKey[] {
+export function generatedSecrets(
+  settings: Pick<Settings, "mlflow" | "board" | "gcp">,
+): readonly GeneratedKey[] {
+  const { mlflow, board } = settings;
+  const managed = managedSecrets(settings);
   const database: GeneratedKey[] = mlflow.backend.kind === "postgres" ? ["MLFLOW_DB_PASSWORD"] : [];
   const login: GeneratedKey[] = mlflow.auth.enabled
     ? ["MLFLOW_AUTH_ADMIN_PASSWORD", FLASK_KEY]
     : [];
-  return [...database, ...login, ...(board.enabled ? ["BOARD_PASSWORD" as const] : [])];
+  const needed = [...database, ...login, ...(board.enabled ? ["BOARD_PASSWORD" as const] : [])];
+  return needed.filter((key) => managed[key] === undefined);
 }
 
 /** What is known of a secret without reading it. */
@@ -132,11 +136,18 @@ function needed(
 
 /** Faults for secrets that are missing or stand in the stack file in plain text. */
 export function secretFaults(settings: Settings, state: (key: SecretKey) => SecretState): Fault[] {
-  const need = needed(settings, (key) => state(key).isSet);
+  const managed = managedSecrets(settings);
+  const isManaged = (key: SecretKey): boolean => managed[key] !== undefined;
+  const need = needed(settings, (key) => isManaged(key) || state(key).isSet);
   return SECRET_KEYS.flatMap((key): Fault[] => {
     const { isSet, isSecret } = state(key);
     const why = need.get(key);
-    if (!isSet && why !== undefined) {
+    if (isSet && isManaged(key)) {
+      const allowed = "one of the two: pods get the version that is named there";
+      const got = `a value in the stack file (not shown), and gcp.secretManager.${key}`;
+      return [{ key, got, allowed, fix: removeCommand(key) }];
+    }
+    if (!isSet && !isManaged(key) && why !== undefined) {
       return [{ key, got: "nothing", allowed: `a secret, since ${why}`, fix: command(key) }];
     }
     if (isSet && !isSecret) {

@@ -1,11 +1,12 @@
 import type { Settings } from "../config/schema";
+import { managedSecrets } from "../config/secretManager";
 import { usedSources } from "../config/usedSources";
 import type { Place } from "./gcp";
 import { workloadPool } from "./gcp";
-import { serviceAccountName } from "./names";
+import { NAMES, serviceAccountName } from "./names";
 
-/** The kinds of pods that can act as a Google service account. */
-export type IdentityRole = "training" | "inference" | "mlflow";
+/** What can act as a Google service account: the pods of a role, or what brings them secrets. */
+export type IdentityRole = "training" | "inference" | "mlflow" | "secrets";
 
 /** A Google service account that the stack makes, and what it may do. */
 export interface AccountAccess {
@@ -17,6 +18,8 @@ export interface AccountAccess {
   readonly member: string;
   /** Role in the model bucket that the stack makes. */
   readonly bucketRole: "roles/storage.objectViewer" | "roles/storage.objectUser" | undefined;
+  /** Secrets of Secret Manager whose values it may read. */
+  readonly secrets: readonly string[];
   /** Whether it may connect to the Cloud SQL instance that the stack makes. */
   readonly database: boolean;
 }
@@ -41,14 +44,24 @@ function bucketRole(settings: Settings, role: IdentityRole): AccountAccess["buck
   return reads ? READ : undefined;
 }
 
+function secretsOf(settings: Settings): string[] {
+  return [
+    ...new Set(Object.values(managedSecrets(settings)).flatMap((each) => each?.secret ?? [])),
+  ];
+}
+
+/** Name of the Kubernetes service account of a role. */
+const kubernetesAccount = (role: IdentityRole): string =>
+  role === "secrets" ? NAMES.secretReader : serviceAccountName(role);
+
 /** The Google service accounts that the stack makes, each with no more than its pods need. */
 export function accountAccess(settings: Settings, place: Place): AccountAccess[] {
   const { gcp, namespace } = settings;
   if (gcp?.createServiceAccounts !== true) return [];
-  return (["training", "inference", "mlflow"] as const).flatMap((role) => {
+  return (["training", "inference", "mlflow", "secrets"] as const).flatMap((role) => {
     const email = gcp.workloadIdentity[role];
     if (email === undefined) return [];
-    const account = `${namespace}/${serviceAccountName(role)}`;
+    const account = `${namespace}/${kubernetesAccount(role)}`;
     return [
       {
         role,
@@ -56,6 +69,7 @@ export function accountAccess(settings: Settings, place: Place): AccountAccess[]
         accountId: email.slice(0, email.indexOf("@")),
         member: `serviceAccount:${workloadPool(place)}[${account}]`,
         bucketRole: bucketRole(settings, role),
+        secrets: role === "secrets" ? secretsOf(settings) : [],
         database: role === "mlflow" && gcp.cloudSql !== undefined,
       },
     ];

@@ -3,7 +3,7 @@ import { FLASK_KEY } from "../config/secrets";
 import type { MlflowSettings } from "../config/mlflow";
 import { STORE, backendPieces } from "./mlflowBackend";
 import type { NamedVolume, SecretNames } from "./pod";
-import { plainEnv, secretEnv } from "./pod";
+import { plainEnv, secretEnv, secretEnvs } from "./pod";
 
 /** Annotation of the pod that holds MLflow's login settings; it has no secret in it. */
 export const AUTH_ANNOTATION = "llmops.dev/mlflow-auth";
@@ -58,8 +58,7 @@ export function authPieces(args: {
   readonly namespace: string;
   readonly secrets: SecretNames;
 }): AuthPieces {
-  const secret = args.secrets[FLASK_KEY];
-  if (!args.settings.auth.enabled || secret === undefined) return NONE;
+  if (!args.settings.auth.enabled || args.secrets[FLASK_KEY] === undefined) return NONE;
   const uri = usersUri(args.settings, args.namespace);
   const file = `${FOLDER}/${FILE}`;
   return {
@@ -68,7 +67,7 @@ export function authPieces(args: {
     migrateArgs: ["--users", uri],
     env: [
       ...plainEnv({ MLFLOW_AUTH_CONFIG_PATH: file }),
-      ...[ADMIN_KEY, FLASK_KEY].map((key) => secretEnv(key, secret)),
+      ...secretEnvs([ADMIN_KEY, FLASK_KEY], args.secrets),
     ],
     mounts: [{ name: "auth", mountPath: FOLDER, readOnly: true }],
     volumes: [
@@ -89,8 +88,8 @@ export function authPieces(args: {
 
 /** The login of MLflow's clients; nothing where MLflow asks for none. */
 export function trackingLogin(secrets: SecretNames): types.input.core.v1.EnvVar[] {
-  const secret = secrets[FLASK_KEY];
-  if (secret === undefined) return [];
+  const secret = secrets[ADMIN_KEY];
+  if (secrets[FLASK_KEY] === undefined || secret === undefined) return [];
   return [
     ...plainEnv({ MLFLOW_TRACKING_USERNAME: ADMIN }),
     secretEnv(ADMIN_KEY, secret, "MLFLOW_TRACKING_PASSWORD"),

@@ -26,6 +26,8 @@ export const NAMES = {
   mlflowDatabaseClaim: "mlflow-database-pvc",
   mlflowBackupClaim: "mlflow-backup-pvc",
   hubCache: "hub-cache-pvc",
+  secretReader: "llmops-secrets",
+  secretStore: "secret-manager",
   fetchContainer: "fetch-model",
   fetchDataContainer: "fetch-data",
 } as const;

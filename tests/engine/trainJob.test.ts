@@ -1,16 +1,19 @@
-import { readFileSync } from "node:fs";
 import { copyFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { parse } from "yaml";
-import { until } from "../../local/cluster/poll.ts";
 import { trainJobSpec } from "../../workloads/trainJob";
 import { ROOT } from "../support/program";
 import type { ApiObject } from "./support/controlPlane";
 import { useEngine } from "./support/engine";
-import { goModule } from "./support/goModule";
+import { installDefinitions } from "./support/goModule";
 
 const OBJECTS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/default";
-const DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const DEFINITIONS = {
+  folder: "kubeflow-trainer",
+  module: "github.com/kubeflow/trainer/v2",
+  files: ["trainingruntimes", "trainjobs"].map(
+    (plural) => `manifests/base/crds/trainer.kubeflow.org_${plural}.yaml`,
+  ),
+};
 
 /** The component as the stack uses it, handed to Kubeflow Trainer. */
 const program = (training: object): string => `
@@ -35,19 +38,6 @@ new TrainingJob("train", {
 
 const engine = useEngine();
 
-/** Gives the API server the kinds of Kubeflow Trainer as it is installed, and waits until it serves them. */
-async function installDefinitions(): Promise<void> {
-  const folder = join(__dirname, "support", "kubeflow-trainer");
-  const module = await goModule("github.com/kubeflow/trainer/v2", folder);
-  for (const plural of ["trainingruntimes", "trainjobs"]) {
-    const file = join(module, "manifests/base/crds", `trainer.kubeflow.org_${plural}.yaml`);
-    await engine.plane.request("POST", DEFINITIONS, parse(readFileSync(file, "utf8")) as ApiObject);
-    await until(`the API of ${plural}`, 60, () =>
-      engine.plane.request("GET", `${OBJECTS}/${plural}`),
-    );
-  }
-}
-
 async function only(plural: string): Promise<ApiObject> {
   const answer = await engine.plane.request("GET", `${OBJECTS}/${plural}`);
   const items = (answer?.["items"] ?? []) as ApiObject[];
@@ -57,7 +47,7 @@ async function only(plural: string): Promise<ApiObject> {
 
 test("Kubeflow Trainer's API takes the run, which nothing changes again, and another pod is another TrainJob", async () => {
   const { project, plane } = engine;
-  await installDefinitions();
+  await installDefinitions(plane, DEFINITIONS);
   await copyFile(join(ROOT, "tsconfig.json"), join(project.folder, "tsconfig.json"));
   for (const name of ["components", "config", "workloads", "tests"]) {
     await symlink(join(ROOT, name), join(project.folder, name));
@@ -96,7 +86,9 @@ test("Kubeflow Trainer's API takes the run, which nothing changes again, and ano
   // The schema is one that refuses: the same object with a field that it does not have.
   const wrong = { ...job, metadata: { name: "wrong" }, spec: { ...trainJobSpec(name), nodes: 2 } };
   const strict = `${OBJECTS}/trainjobs?dryRun=All&fieldValidation=Strict`;
-  await expect(plane.request("POST", strict, wrong)).rejects.toThrow(/unknown field [^ ]*spec\.nodes/);
+  await expect(plane.request("POST", strict, wrong)).rejects.toThrow(
+    /unknown field [^ ]*spec\.nodes/,
+  );
 
   // As a Job is: more memory makes the pods anew, under the id of the same run.
   await project.program(program({ resources: { memory: "64Gi" } }));

@@ -28,7 +28,7 @@ test("the pods of a run that is handed to Kubeflow Trainer are judged too", asyn
   const path = "spec template spec replicatedJobs 0 template spec template spec".split(" ");
   const planted = resources.map((each) =>
     each.type.endsWith(":TrainingRuntime")
-      ? { ...each, props: put(each.props, [...path, "hostNetwork"], true) }
+      ? { ...each, props: put(each.props, [...path, "hostNetwork"], true) as Fields }
       : each,
   );
   expect(violations(planted)).toMatchObject([

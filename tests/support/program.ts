@@ -219,7 +219,7 @@ async function runAlone(
 /** The Kubernetes objects among the resources, as they would be sent to the API server. */
 export function kubernetesObjects({ resources }: ProgramRun): Record<string, unknown>[] {
   return resources.flatMap(({ type, name, inputs }) => {
-    const match = /^kubernetes:(?:(core|[\w.]+)\/)?(v\w+):(\w+)$/.exec(type);
+    const match = /^kubernetes:(?:(core|[\w.-]+)\/)?(v\w+):(\w+)$/.exec(type);
     if (match === null) return [];
     const [, group, version, kind] = match;
     const { metadata, ...rest } = inputs as { metadata?: Record<string, unknown> };
