@@ -38,7 +38,7 @@ new k8s.core.v1.ConfigMap("site", { metadata: { name: "site" }, data: { secret: 
 const engine = useEngine();
 
 const specOf = async (path: string): Promise<object> =>
-  ((await engine.plane.request("GET", `${OBJECTS}/${path}`))?.["spec"] ?? {}) as object;
+  (await engine.plane.request("GET", `${OBJECTS}/${path}`))?.["spec"] ?? {};
 
 test("External Secrets' API takes the objects, and another version is another Secret for those that use it", async () => {
   const { project, plane } = engine;

@@ -26,9 +26,9 @@ test("the pods of a run that is handed to Kubeflow Trainer are judged too", asyn
   const resources = policyResources("local", run);
   expect(violations(resources)).toEqual([]);
   const path = "spec template spec replicatedJobs 0 template spec template spec".split(" ");
-  const planted = resources.map((each) =>
+  const planted = resources.map((each): Resource =>
     each.type.endsWith(":TrainingRuntime")
-      ? { ...each, props: put(each.props, [...path, "hostNetwork"], true) as Fields }
+      ? { ...each, props: put(each.props, [...path, "hostNetwork"], true) }
       : each,
   );
   expect(violations(planted)).toMatchObject([
