@@ -31,7 +31,7 @@ export class GkeCluster extends pulumi.ComponentResource {
     const nodes = this.nodeAccount(`${name}-nodes`, args);
     const cluster = new Cluster(
       `${name}-control-plane`,
-      clusterArgs(settings, place, { network, subnetwork }),
+      clusterArgs(settings, place, { network, subnetwork }, nodes),
       {
         parent: this,
         protect,

@@ -83,6 +83,27 @@ const gpuPool = z.strictObject({
   diskGiB: z.int().min(50).max(65_536).default(200),
 });
 
+const autoProvisioning = z.strictObject({
+  /** Most vCPUs of all machines of the cluster together, also of its pools. */
+  cpu: z.int().min(1).max(1_000_000),
+  /** Most memory of all machines of the cluster together, in GB. */
+  memoryGB: z.int().min(1).max(10_000_000),
+  /** GPUs that machines may be made with. A pod names one in its `nodeSelector`. */
+  gpus: z
+    .array(
+      z.strictObject({
+        gpu: z.enum(GPU_NAMES),
+        /** Most GPUs of the type in the cluster. */
+        max: z.int().min(1).max(10_000),
+      }),
+    )
+    .min(1, { error: "at least one GPU" }),
+  /** Zones of the machines. @default those of the cluster */
+  zones: z.array(zone).min(1, { error: "at least one zone" }).optional(),
+  /** Boot disk of a machine, which holds images and what pods write. */
+  diskGiB: z.int().min(50).max(65_536).default(200),
+});
+
 const gke = z.strictObject({
   name: resourceName(24),
   /** Zones of the machines; the control plane is in all zones of the region. */
@@ -111,6 +132,8 @@ const gke = z.strictObject({
     .prefault({}),
   /** Machines with GPUs. */
   gpuPools: z.array(gpuPool).default([]),
+  /** GKE makes pools for pods that no pool can take, within limits, and removes them. */
+  autoProvisioning: autoProvisioning.optional(),
   /** `true`: neither `pulumi destroy` nor Google Cloud removes the cluster. */
   protect: z.boolean().default(true),
 });
@@ -191,5 +214,6 @@ export const gcpSchema = z.strictObject({
 export type RegistrySettings = z.infer<typeof artifactRegistry>;
 export type BucketSettings = z.infer<typeof modelBucket>;
 export type GkeSettings = z.infer<typeof gke>;
+export type AutoProvisioningSettings = z.infer<typeof autoProvisioning>;
 export type GpuPoolSettings = z.infer<typeof gpuPool>;
 export type CloudSqlSettings = z.infer<typeof cloudSql>;

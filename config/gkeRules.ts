@@ -1,15 +1,17 @@
+import type { Placement } from "./autoProvisioningRules";
+import {
+  GPU_LABEL,
+  SPOT_LABEL,
+  limitFaults,
+  provisioningFaults,
+  toleratesSpot,
+} from "./autoProvisioningRules";
 import type { Fault } from "./faults";
 import { removeCommand, setCommand } from "./faults";
 import type { GkeSettings, GpuPoolSettings } from "./gcp";
 import type { GpuType } from "./gpuTypes";
 import { GPU_NAMES, gpuType } from "./gpuTypes";
 import type { Settings } from "./schema";
-
-/** Label by which a pod asks for nodes with a GPU of a type. */
-export const GPU_LABEL = "cloud.google.com/gke-accelerator";
-
-/** Label, and taint, of nodes that Google may take back. */
-export const SPOT_LABEL = "cloud.google.com/gke-spot";
 
 type Rule = (gke: GkeSettings, settings: Settings) => readonly Fault[];
 
@@ -100,6 +102,7 @@ const zones: Rule = (gke, { gcp }) => {
   if (region === undefined) return [];
   const all = [
     { key: "gcp.gke.zones", given: gke.zones ?? [] },
+    { key: "gcp.gke.autoProvisioning.zones", given: gke.autoProvisioning?.zones ?? [] },
     ...gke.gpuPools.map(({ zones: given = [] }, index) => ({
       key: `gcp.gke.gpuPools[${String(index)}].zones`,
       given,
@@ -121,24 +124,17 @@ const zones: Rule = (gke, { gcp }) => {
   );
 };
 
-type Placement = Settings["models"][number]["placement"];
-
 const gpusOf = ({ gpu, machineType, gpus }: GpuPoolSettings): number =>
   gpus ?? gpuType(gpu).machines[machineType]?.[0] ?? 0;
 
 /** Whether a pod that needs `count` GPUs can run on the machines of a pool. */
 function fits(pool: GpuPoolSettings, placement: Placement, count: number): boolean {
   const { [GPU_LABEL]: gpu, [SPOT_LABEL]: spot } = placement.nodeSelector;
-  const tolerates = placement.tolerations.some(
-    ({ key, operator, value }) =>
-      (key === undefined && operator === "Exists") ||
-      (key === SPOT_LABEL && (operator === "Exists" || value === "true")),
-  );
   return (
     count <= gpusOf(pool) &&
     (gpu === undefined || gpu === pool.gpu) &&
     (spot === undefined || spot === String(pool.spot)) &&
-    (!pool.spot || tolerates)
+    (!pool.spot || toleratesSpot(placement))
   );
 }
 
@@ -152,6 +148,9 @@ const roomForPods: Rule = (gke, { images, models, training }) => {
   return users.flatMap(({ key, resources, placement }) => {
     const count = resources.gpu ?? 1;
     if (count === 0 || gke.gpuPools.some((pool) => fits(pool, placement, count))) return [];
+    if (gke.autoProvisioning !== undefined) {
+      return provisioningFaults({ key, placement, count }, gke.autoProvisioning);
+    }
     const wanted = placement.nodeSelector[GPU_LABEL];
     const what = wanted === undefined ? "" : ` of type ${wanted}`;
     const next = `gcp.gke.gpuPools[${String(gke.gpuPools.length)}]`;
@@ -166,7 +165,10 @@ const roomForPods: Rule = (gke, { images, models, training }) => {
   });
 };
 
-const RULES: readonly Rule[] = [machines, poolBounds, zones, roomForPods];
+const limits: Rule = ({ autoProvisioning }) =>
+  autoProvisioning === undefined ? [] : limitFaults(autoProvisioning);
+
+const RULES: readonly Rule[] = [machines, poolBounds, limits, zones, roomForPods];
 
 /** Faults of the cluster that a stack makes. */
 export function gkeFaults(settings: Settings): Fault[] {

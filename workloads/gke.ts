@@ -1,8 +1,8 @@
 import type { SubnetworkArgs } from "@pulumi/gcp/compute";
 import type { ClusterArgs, NodePoolArgs } from "@pulumi/gcp/container";
 import type { Input } from "@pulumi/pulumi";
-import type { GkeSettings, GpuPoolSettings } from "../config/gcp";
-import { SPOT_LABEL } from "../config/gkeRules";
+import type { AutoProvisioningSettings, GkeSettings, GpuPoolSettings } from "../config/gcp";
+import { SPOT_LABEL } from "../config/autoProvisioningRules";
 import { gpuType } from "../config/gpuTypes";
 import type { Place } from "./gcp";
 import { workloadPool } from "./gcp";
@@ -34,6 +34,7 @@ export function clusterArgs(
   settings: GkeSettings,
   place: Place,
   network: { readonly network: Input<string>; readonly subnetwork: Input<string> },
+  serviceAccount: Input<string>,
 ): ClusterArgs {
   return {
     ...network,
@@ -62,6 +63,9 @@ export function clusterArgs(
       enableComponents: ["SYSTEM_COMPONENTS", "DCGM"],
       managedPrometheus: { enabled: true },
     },
+    ...(settings.autoProvisioning === undefined
+      ? {}
+      : autoProvisioningArgs(settings.autoProvisioning, serviceAccount)),
     costManagementConfig: { enabled: true },
     enableShieldedNodes: true,
     // Pools are resources of their own: this one is made and removed with the cluster.
@@ -86,6 +90,41 @@ const nodes = (serviceAccount: Input<string>) => ({
 });
 
 const MANAGED = { autoRepair: true, autoUpgrade: true };
+
+/** Upgrades of machines with GPUs, which are scarce: one is taken away before another is asked for. */
+const GPU_UPGRADES = { maxSurge: 0, maxUnavailable: 1 };
+
+/** Secure boot refuses the kernel module of the driver that GKE installs. */
+const GPU_BOOT = { enableSecureBoot: false, enableIntegrityMonitoring: true };
+
+/** The part of a cluster that makes pools for pods which wait for a GPU, as the pools of the stack are. */
+function autoProvisioningArgs(
+  { cpu, memoryGB, gpus, zones, diskGiB }: AutoProvisioningSettings,
+  serviceAccount: Input<string>,
+): Pick<ClusterArgs, "clusterAutoscaling" | "nodePoolDefaults"> {
+  const { oauthScopes, imageType, gcfsConfig } = nodes(serviceAccount);
+  return {
+    clusterAutoscaling: {
+      enabled: true,
+      resourceLimits: [
+        { resourceType: "cpu", maximum: cpu },
+        { resourceType: "memory", maximum: memoryGB },
+        ...gpus.map(({ gpu, max }) => ({ resourceType: gpu, maximum: max })),
+      ],
+      ...(zones === undefined ? {} : { autoProvisioningLocations: [...zones] }),
+      autoProvisioningDefaults: {
+        serviceAccount,
+        oauthScopes,
+        imageType,
+        diskSize: diskGiB,
+        management: MANAGED,
+        upgradeSettings: { strategy: "SURGE", ...GPU_UPGRADES },
+        shieldedInstanceConfig: GPU_BOOT,
+      },
+    },
+    nodePoolDefaults: { nodeConfigDefaults: { gcfsConfig } },
+  };
+}
 
 /** The arguments of the pool for pods without a GPU. */
 export function systemPoolArgs(
@@ -131,12 +170,10 @@ export function gpuPoolArgs(
       locationPolicy: "ANY",
     },
     management: MANAGED,
-    // GPUs are scarce: an upgrade takes a machine away before it asks for another.
-    upgradeSettings: { maxSurge: 0, maxUnavailable: 1 },
+    upgradeSettings: GPU_UPGRADES,
     nodeConfig: {
       ...nodes(serviceAccount),
-      // Secure boot refuses the kernel module of the driver that GKE installs.
-      shieldedInstanceConfig: { enableSecureBoot: false, enableIntegrityMonitoring: true },
+      shieldedInstanceConfig: GPU_BOOT,
       machineType: pool.machineType,
       spot: pool.spot,
       diskSizeGb: pool.diskGiB,

@@ -27,6 +27,12 @@ interface Inputs {
     readonly resources?: { readonly requests?: { readonly storage?: string } };
   };
   readonly nodeConfig?: { readonly machineType?: string };
+  readonly clusterAutoscaling?: {
+    readonly resourceLimits?: readonly {
+      readonly resourceType?: string;
+      readonly maximum?: number;
+    }[];
+  };
   readonly autoscaling?: { readonly totalMaxNodeCount?: number };
 }
 
@@ -91,7 +97,8 @@ function servedModel([command, target, ...others]: readonly string[]): string | 
   return given?.slice(key.length);
 }
 
-function sizeFacts(kind: string, name: string, { spec, nodeConfig, autoscaling }: Inputs): Fact[] {
+function sizeFacts(kind: string, name: string, inputs: Inputs): Fact[] {
+  const { spec, nodeConfig, autoscaling, clusterAutoscaling } = inputs;
   switch (kind) {
     case "HorizontalPodAutoscaler":
       return [
@@ -109,6 +116,11 @@ function sizeFacts(kind: string, name: string, { spec, nodeConfig, autoscaling }
           `at most ${String(autoscaling?.totalMaxNodeCount)} ${nodeConfig?.machineType ?? ""}`,
         ],
       ];
+    case "Cluster":
+      return (clusterAutoscaling?.resourceLimits ?? []).map(({ resourceType = "", maximum }) => [
+        `Limit of ${resourceType} in ${name}`,
+        String(maximum),
+      ]);
     default:
       return [];
   }

@@ -278,6 +278,37 @@ describe("the cluster", () => {
     });
   });
 
+  test("with auto-provisioning, what GKE makes is within limits, and as a pool of the stack would be", async () => {
+    const gpus = [{ gpu: "nvidia-l4", max: 8 }];
+    const zones = ["europe-west4-b"];
+    const autoProvisioning = { cpu: 128, memoryGB: 512, gpus, zones };
+    const resources = await made(gkeTree({ gpuPools: [], autoProvisioning }));
+    const pools = resources.filter(({ type }) => type.endsWith(":NodePool"));
+    expect(pools.map(({ name }) => name)).toEqual(["gcp-cluster-system"]);
+    const { inputs } = named(resources, "Cluster", "gcp-cluster-control-plane");
+    expect(inputs["clusterAutoscaling"]).toEqual({
+      enabled: true,
+      resourceLimits: [
+        { resourceType: "cpu", maximum: 128 },
+        { resourceType: "memory", maximum: 512 },
+        { resourceType: "nvidia-l4", maximum: 8 },
+      ],
+      autoProvisioningLocations: ["europe-west4-b"],
+      autoProvisioningDefaults: {
+        serviceAccount: "llmops-nodes@acme-ml.iam.gserviceaccount.com",
+        oauthScopes: ["https://www.googleapis.com/auth/cloud-platform"],
+        imageType: "COS_CONTAINERD",
+        diskSize: 200,
+        management: { autoRepair: true, autoUpgrade: true },
+        upgradeSettings: { strategy: "SURGE", maxSurge: 0, maxUnavailable: 1 },
+        shieldedInstanceConfig: { enableSecureBoot: false, enableIntegrityMonitoring: true },
+      },
+    });
+    expect(inputs["nodePoolDefaults"]).toEqual({
+      nodeConfigDefaults: { gcfsConfig: { enabled: true } },
+    });
+  });
+
   test("its nodes pull from the registry that the stack makes", async () => {
     const tree = gkeTree();
     const gcp = { ...(tree["gcp"] as object), artifactRegistry: { repository: "ml" } };

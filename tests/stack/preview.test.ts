@@ -109,6 +109,18 @@ describe("the comment on a pull request", () => {
     );
   });
 
+  test("says when GKE may make more machines", async () => {
+    const { stack, settings } = stackFile("dev");
+    const gcp = settings["gcp"] as { readonly gke: object };
+    const within = (max: number): StackInput => {
+      const gpus = [{ gpu: "nvidia-l4", max }];
+      const gke = { ...gcp.gke, autoProvisioning: { cpu: 64, memoryGB: 256, gpus } };
+      return { stack, settings: { ...settings, gcp: { ...gcp, gke } } };
+    };
+    const markdown = previewMarkdown("dev", await steps(within(2), within(8)));
+    expect(markdown).toContain("- **Limit of nvidia-l4 in gcp-cluster-control-plane: 2 → 8**");
+  });
+
   test("names each changed value below its component, replacements first", async () => {
     const before = stackFile("prod");
     const training = { ...(before.settings["training"] as object), run: "again" };

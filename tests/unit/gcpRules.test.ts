@@ -245,6 +245,101 @@ describe("the cluster that is made", () => {
     });
   });
 
+  describe("node auto-provisioning", () => {
+    const ACCELERATOR = "cloud.google.com/gke-accelerator";
+    const DRIVER = "cloud.google.com/gke-gpu-driver-version";
+    const SPOT = "cloud.google.com/gke-spot";
+    const gpus = [
+      { gpu: "nvidia-l4", max: 4 },
+      { gpu: "nvidia-b200", max: 64 },
+    ];
+    const limits = { cpu: 200, memoryGB: 800, gpus };
+    const L4_LATEST = { [ACCELERATOR]: "nvidia-l4", [DRIVER]: "latest" };
+    const made = (nodeSelector: object, gpu = 1, placement: object = {}, gke_: object = {}) =>
+      gke(
+        gkeTree(
+          { gpuPools: [], autoProvisioning: limits, ...gke_ },
+          {
+            models: [
+              {
+                name: "m",
+                source: { kind: "volume", path: "x" },
+                resources: { gpu },
+                placement: { nodeSelector, ...placement },
+              },
+            ],
+          },
+        ),
+      );
+    const selector = (label: string) => `models[0].placement.nodeSelector["${label}"]`;
+
+    test.each<[string, object, number, object]>([
+      ["a pod that says which GPU and which driver", L4_LATEST, 4, {}],
+      ["a pod for which a pool has room", {}, 1, { gpuPools: [L4] }],
+    ])("%s gets a node", (_, nodeSelector, gpu, change) => {
+      expect(made(nodeSelector, gpu, {}, change)).toEqual([]);
+    });
+
+    test("a pod that names no GPU, or one without a limit, is told those that have one", () => {
+      const fault = {
+        key: selector(ACCELERATOR),
+        got: "nothing, and no pool that fits",
+        allowed: "a GPU of gcp.gke.autoProvisioning.gpus: nvidia-l4 | nvidia-b200",
+        fix: `pulumi config set --path 'llmops:${selector(ACCELERATOR)}' 'nvidia-l4'`,
+      };
+      expect(made({})).toEqual([fault]);
+      expect(made({ [ACCELERATOR]: "nvidia-tesla-t4" })).toEqual([
+        { ...fault, got: '"nvidia-tesla-t4"' },
+      ]);
+    });
+
+    test.each<[string, string, number, string]>([
+      ["the limit", "nvidia-l4", 5, "at most 4: gcp.gke.autoProvisioning.gpus"],
+      ["any machine", "nvidia-b200", 9, "at most 8: no machine has more"],
+    ])("more GPUs than %s", (_, type, gpu, allowed) => {
+      expect(made({ ...L4_LATEST, [ACCELERATOR]: type }, gpu)).toMatchObject([
+        { key: "models[0].resources.gpu", got: `${String(gpu)} of type ${type}`, allowed },
+      ]);
+    });
+
+    test("a driver that may be too old for CUDA 13", () => {
+      const fault = {
+        key: selector(DRIVER),
+        allowed: "latest: the images hold a CUDA that the default driver may be too old for",
+        fix: `pulumi config set --path 'llmops:${selector(DRIVER)}' 'latest'`,
+      };
+      expect(made({ [ACCELERATOR]: "nvidia-l4" })).toEqual([{ ...fault, got: "nothing" }]);
+      expect(made({ ...L4_LATEST, [DRIVER]: "default" })).toEqual([{ ...fault, got: '"default"' }]);
+    });
+
+    test("Spot, asked for and not tolerated", () => {
+      const nodeSelector = { ...L4_LATEST, [SPOT]: "true" };
+      const key = "llmops:models[0].placement.tolerations[0]";
+      expect(made(nodeSelector)).toEqual([
+        {
+          key: "models[0].placement.tolerations",
+          got: "none of cloud.google.com/gke-spot, which its nodeSelector asks for",
+          allowed: "a toleration: every Spot node has the taint of that name",
+          fix: `pulumi config set --path '${key}.key' '${SPOT}' && pulumi config set --path '${key}.operator' 'Exists'`,
+        },
+      ]);
+      const tolerations = [{ key: SPOT, operator: "Exists" }];
+      expect(made(nodeSelector, 1, { tolerations })).toEqual([]);
+    });
+
+    test("two limits of one GPU, and a zone of another region", () => {
+      const twice = { ...limits, gpus: [...gpus, ...gpus.slice(0, 1)], zones: ["us-east1-b"] };
+      expect(made(L4_LATEST, 1, {}, { autoProvisioning: twice })).toMatchObject([
+        {
+          key: "gcp.gke.autoProvisioning.gpus[2].gpu",
+          got: '"nvidia-l4", as gcp.gke.autoProvisioning.gpus[0]',
+          fix: "pulumi config rm --path 'llmops:gcp.gke.autoProvisioning.gpus[2]'",
+        },
+        { key: "gcp.gke.autoProvisioning.zones[0]", allowed: "a zone of europe-west4" },
+      ]);
+    });
+  });
+
   test("cluster.kind and gcp.gke go together, without a kubeconfig", () => {
     const kind = { cluster: { context: "c", kind: "gke" } };
     expect(gke({ ...validTree(), ...kind })).toMatchObject([{ key: "gcp.gke", got: "nothing" }]);
@@ -297,6 +392,18 @@ describe("names and bounds", () => {
       "pool",
       { gke: { ...GKE, gpuPools: [{ ...L4, name: "a".repeat(40) }] } },
       "gcp.gke.gpuPools.0.name",
+    ],
+    // cpu and memory must have a limit, and GPUs go by the names of Compute Engine:
+    // https://cloud.google.com/kubernetes-engine/docs/how-to/node-auto-provisioning
+    [
+      "limits",
+      { gke: { ...GKE, autoProvisioning: { cpu: 8, gpus: [{ gpu: "nvidia-l4", max: 1 }] } } },
+      "gcp.gke.autoProvisioning.memoryGB",
+    ],
+    [
+      "limits",
+      { gke: { ...GKE, autoProvisioning: { cpu: 8, memoryGB: 8, gpus: [{ gpu: "l4", max: 1 }] } } },
+      "gcp.gke.autoProvisioning.gpus.0.gpu",
     ],
     // https://cloud.google.com/sql/docs/postgres/instance-settings
     ["instance", { cloudSql: { name: "Mlflow" } }, "gcp.cloudSql.name"],
