@@ -46,7 +46,7 @@ for (const model of settings.models) {
 }
 
 if (images.frontDoor !== undefined) {
-  const door = { ...platform, image: images.frontDoor, apiKey };
+  const door = { ...platform, image: images.frontDoor, apiKey, traceHeaders: secrets.OTLP_HEADERS };
   new FrontDoor("front-door", door, { provider });
 }
 if (settings.board.enabled) new Board("llama-board", platform, { provider });

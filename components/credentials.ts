@@ -59,6 +59,7 @@ export class Credentials extends pulumi.ComponentResource {
       ...group(NAMES.artifactorySecret, ARTIFACTORY_KEYS),
       ...group(NAMES.gcsSecret, ["GCS_KEY"]),
       ...group(NAMES.wandbSecret, ["WANDB_API_KEY"]),
+      ...group(NAMES.otlpSecret, ["OTLP_HEADERS"]),
       ...group(NAMES.mlflowDatabaseSecret, ["MLFLOW_DB_PASSWORD"]),
       // A password for a login that nobody is asked for stays where it is.
       ...(values[FLASK_KEY] === undefined ? {} : group(NAMES.mlflowAuthSecret, LOGIN_KEYS)),

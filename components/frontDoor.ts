@@ -2,9 +2,11 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { Settings } from "../config/schema";
 import { apiKeyFilter } from "../workloads/envoyConfig";
+import { traceHeadersFilter } from "../workloads/envoyTracing";
 import {
   FRONT_DOOR_SELECTOR,
   KEY_FILE,
+  TRACE_HEADERS_FILE,
   frontDoorConfig,
   frontDoorSpec,
   ingressSpec,
@@ -12,16 +14,19 @@ import {
 } from "../workloads/frontDoor";
 import { NAMES, PORTS, labels, modelPodsName } from "../workloads/names";
 import { serviceMetadata, serviceSpec } from "../workloads/service";
+import { traceTarget } from "../workloads/tracing";
 
 /** Arguments of {@link FrontDoor}. */
 export interface FrontDoorArgs {
   readonly namespace: pulumi.Input<string>;
   /** Its own settings, the models that it leads to, the namespace that their names lie in, and the images'. */
-  readonly settings: Pick<Settings, "frontDoor" | "models" | "namespace" | "images">;
+  readonly settings: Pick<Settings, "frontDoor" | "models" | "namespace" | "images" | "tracing">;
   /** Image by digest. */
   readonly image: pulumi.Input<string>;
   /** The key that clients send. */
   readonly apiKey: pulumi.Output<string>;
+  /** Headers that a collector of spans wants, if there are any. */
+  readonly traceHeaders: pulumi.Output<string> | undefined;
 }
 
 /**
@@ -40,9 +45,11 @@ export class FrontDoor extends pulumi.ComponentResource {
       labels: labels("front-door", NAMES.frontDoor),
     };
     const child = { parent: this };
-    const config = { metadata: { namespace }, data: frontDoorConfig(settings) };
+    const traceHeaders = traceHeadersOf(args);
+    const data = frontDoorConfig(settings, traceHeaders !== undefined);
+    const config = { metadata: { namespace }, data };
     const configMap = new k8s.core.v1.ConfigMap(NAMES.frontDoor, config, child).metadata.name;
-    const keySecret = this.keySecret(args);
+    const keySecret = this.keySecret(args, traceHeaders);
     const pod = { settings: settings.frontDoor, image, pullSecrets, configMap, keySecret };
     new k8s.apps.v1.Deployment(NAMES.frontDoor, { metadata, spec: frontDoorSpec(pod) }, child);
     new k8s.core.v1.Service(
@@ -66,13 +73,19 @@ export class FrontDoor extends pulumi.ComponentResource {
     this.registerOutputs();
   }
 
-  private keySecret({ namespace, apiKey }: FrontDoorArgs): pulumi.Output<string> {
+  private keySecret(
+    { namespace, apiKey }: FrontDoorArgs,
+    traceHeaders: pulumi.Output<string> | undefined,
+  ): pulumi.Output<string> {
     return new k8s.core.v1.Secret(
       `${NAMES.frontDoor}-key`,
       {
         metadata: { namespace },
         type: "Opaque",
-        stringData: { [KEY_FILE]: apiKey.apply(apiKeyFilter) },
+        stringData: {
+          [KEY_FILE]: apiKey.apply(apiKeyFilter),
+          ...(traceHeaders && { [TRACE_HEADERS_FILE]: traceHeaders.apply(traceHeadersFilter) }),
+        },
       },
       { parent: this },
     ).metadata.name;
@@ -88,4 +101,12 @@ export class FrontDoor extends pulumi.ComponentResource {
       );
     }
   }
+}
+
+/** The headers of spans, where they go to somebody who may have them. */
+function traceHeadersOf({
+  settings,
+  traceHeaders,
+}: FrontDoorArgs): pulumi.Output<string> | undefined {
+  return traceTarget(settings)?.secretKey === undefined ? undefined : traceHeaders;
 }

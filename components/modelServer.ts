@@ -25,7 +25,7 @@ export interface ModelServerArgs {
   /** Settings of the stack. */
   readonly settings: Pick<
     Settings,
-    "images" | "gcp" | "namespace" | "monitoring" | "training" | "mlflow"
+    "images" | "gcp" | "namespace" | "monitoring" | "training" | "mlflow" | "tracing"
   >;
   /** Images by digest. */
   readonly images: { readonly inference: pulumi.Input<string> };

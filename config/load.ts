@@ -19,6 +19,7 @@ import { secretManagerFaults } from "./secretManagerRules";
 import type { GeneratedKey, SecretKey } from "./secrets";
 import { SECRET_KEYS, generatedSecrets, secretFaults } from "./secrets";
 import { servedRunFaults } from "./servedRun";
+import { tracingFaults } from "./tracingRules";
 import type { TrainingSettings } from "./training";
 import { isDownloadedData } from "./training";
 import type { TrainingConfig } from "./trainingFile";
@@ -113,7 +114,7 @@ export function loadConfig(root: string): StackConfig {
   const settings = parsed.data;
   const training = readTraining(root, settings, faults);
   faults.push(...ruleFaults(settings), ...sourceFaults(settings));
-  faults.push(...modelFaults(settings), ...mlflowFaults(settings));
+  faults.push(...modelFaults(settings), ...mlflowFaults(settings), ...tracingFaults(settings));
   faults.push(...trainingFaults(settings, training?.config));
   faults.push(...gcpFaults(settings), ...gkeFaults(settings), ...secretManagerFaults(settings));
   faults.push(...caBundleFaults(root, settings.images.caBundle));

@@ -8,6 +8,7 @@ import { modelSchema } from "./models";
 import { monitoringSchema } from "./monitoring";
 import { cidr, dnsLabel } from "./primitives";
 import { storageSchema } from "./storage";
+import { tracingSchema } from "./tracing";
 import { trainingSchema } from "./training";
 
 const networkSchema = z
@@ -58,6 +59,8 @@ export const settingsSchema = z.strictObject({
   network: networkSchema,
   board: boardSchema,
   monitoring: monitoringSchema,
+  /** A span for each request, from the model servers and the front door: docs/monitoring.md. @default none */
+  tracing: tracingSchema.optional(),
   gcp: gcpSchema.optional(),
 });
 

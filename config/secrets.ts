@@ -17,6 +17,7 @@ export const SECRET_KEYS = [
   "MLFLOW_DB_PASSWORD",
   "MLFLOW_AUTH_ADMIN_PASSWORD",
   "BOARD_PASSWORD",
+  "OTLP_HEADERS",
 ] as const;
 
 export type SecretKey = (typeof SECRET_KEYS)[number];

@@ -54,6 +54,7 @@ const SERVERS = {
       "lora-modules": "adapters",
       "shutdown-timeout": "nothing: it goes with the pod's grace period",
       "disable-access-log-for-endpoints": "nothing: probes and scrapes are left out of the log",
+      "otlp-traces-endpoint": "tracing",
       "disable-log-stats": "nothing: the autoscaler and the dashboards read the figures",
     },
     secret: ["api-key", "hf-token"],

@@ -10,6 +10,8 @@ import {
   method,
 } from "./envoyRoutes";
 import type { Json, RoutedModel } from "./envoyRoutes";
+import { requestTracing, tracesCluster } from "./envoyTracing";
+import type { EnvoyTraces } from "./envoyTracing";
 import { NAMES, PORTS } from "./names";
 
 /** Where Envoy listens; its admin interface is on the loopback address always. */
@@ -27,6 +29,8 @@ export interface EnvoyConfigArgs {
   readonly maxBodyMiB: number;
   /** File with {@link apiKeyFilter}. */
   readonly apiKeyFile: string;
+  /** How it sends spans. @default it sends none */
+  readonly traces?: EnvoyTraces | undefined;
   /** Where it listens. @default every address of the pod */
   readonly listen?: Listen;
 }
@@ -127,8 +131,10 @@ function listener(name: string, socket: Json, manager: Json, limits: Json): Json
   };
 }
 
-function frontListener({ models, maxBodyMiB, apiKeyFile }: EnvoyConfigArgs, socket: Json): Json {
+function frontListener(args: EnvoyConfigArgs, socket: Json): Json {
+  const { models, maxBodyMiB, apiKeyFile, traces } = args;
   const manager = {
+    ...(traces === undefined ? {} : { tracing: requestTracing(traces) }),
     access_log: [ACCESS_LOG],
     use_remote_address: true,
     normalize_path: true,
@@ -195,6 +201,7 @@ export function envoyConfig(args: EnvoyConfigArgs): string {
         ...args.models.map(modelCluster),
         ...canaryClusters(args.models),
         adminCluster(admin),
+        ...(args.traces === undefined ? [] : [tracesCluster(args.traces)]),
       ],
     },
   };

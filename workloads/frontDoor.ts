@@ -6,12 +6,15 @@ import type { Settings } from "../config/schema";
 import { envoyConfig } from "./envoyConfig";
 import { NAMES, PORTS, labels, modelPodsName, modelServerName, selectorLabels } from "./names";
 import { CONFIG_FOLDER, containerDefaults, podDefaults, resourceRequirements } from "./pod";
+import { traceTarget } from "./tracing";
 
 const CONFIG_FILE = "envoy.yaml";
 const KEY_FOLDER = "/var/run/secrets/front-door";
 
 /** Name of the file with the API key in its Secret. */
 export const KEY_FILE = "api-key.json";
+/** Name of the file with the headers of its spans there, if the stack has a secret for them. */
+export const TRACE_HEADERS_FILE = "trace-headers.json";
 
 /** Seconds that a pod goes on serving after it was told to end, so that its endpoint is gone. */
 const SETTLE_SECONDS = 15;
@@ -33,9 +36,12 @@ export const FRONT_DOOR_SELECTOR = selectorLabels("front-door", NAMES.frontDoor)
 
 /** The configuration of the front door of a stack: the data of its ConfigMap. */
 export function frontDoorConfig(
-  settings: Pick<Settings, "frontDoor" | "models" | "namespace">,
+  settings: Pick<Settings, "frontDoor" | "models" | "namespace" | "tracing">,
+  hasTraceHeaders = false,
 ): Record<string, string> {
   const { frontDoor, models, namespace } = settings;
+  const target = traceTarget(settings);
+  const headersFile = hasTraceHeaders ? `${KEY_FOLDER}/${TRACE_HEADERS_FILE}` : undefined;
   const text = envoyConfig({
     models: models.map((model) => ({
       name: model.name,
@@ -47,6 +53,7 @@ export function frontDoorConfig(
     })),
     maxBodyMiB: frontDoor.maxBodyMiB,
     apiKeyFile: `${KEY_FOLDER}/${KEY_FILE}`,
+    traces: target && { ...target, headersFile },
   });
   return { [CONFIG_FILE]: text };
 }

@@ -2,7 +2,6 @@ import type { Input } from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
 import type { ModelSettings } from "../config/models";
 import { answeredNames, loadMinutes } from "../config/models";
-import type { Settings } from "../config/schema";
 import type { ModelSource } from "../config/sources";
 import type { ModelClaims, ModelPieces } from "./modelPieces";
 import { joinPieces, modelPieces } from "./modelPieces";
@@ -18,7 +17,6 @@ import {
   podDefaults,
   resourceRequirements,
 } from "./pod";
-import type { SecretNames } from "./pod";
 import { servedModel, waitMinutes } from "./servedRun";
 import { servedTagsEnv } from "./servedTags";
 import { SERVERS, SHUTDOWN_SECONDS } from "./servers";
@@ -31,13 +29,11 @@ const TEARDOWN_SECONDS = 15;
 
 /** What the pod of a model server is made of. */
 export interface ModelServerPodArgs extends ServerArgs {
-  readonly stack: Pick<Settings, "namespace" | "training" | "mlflow">;
   readonly accelerator: "cuda" | "cpu";
   readonly image: Input<string>;
   readonly claims: ModelClaims;
   readonly configMap: Input<string>;
   readonly pullSecrets: readonly string[];
-  readonly secrets: SecretNames;
   /** Whether the pod acts as a Google service account. */
   readonly identity: boolean;
 }

@@ -20,6 +20,7 @@ export const NAMES = {
   mlflowDatabaseSecret: "mlflow-database-secret",
   mlflowAuthSecret: "mlflow-auth-secret",
   boardSecret: "board-secret",
+  otlpSecret: "otlp-secret",
   modelOutput: "model-output-pvc",
   trainingData: "training-data-pvc",
   mlflowClaim: "mlflow-pvc",

@@ -5,6 +5,7 @@ import { egressPolicies, everyPod, tcp } from "./egress";
 import { mlflowClients, mlflowPolicies } from "./mlflowNetwork";
 import { PORTS } from "./names";
 import { tellsMlflow } from "./servedTags";
+import { mlflowTracers, tracingPolicies } from "./tracingNetwork";
 
 type Peer = types.input.networking.v1.NetworkPolicyPeer;
 type Selector = types.input.meta.v1.LabelSelector;
@@ -15,7 +16,7 @@ const namespace = (name: string): Peer => ({
 });
 
 /** Settings that say who may talk to whom. */
-export type NetworkSettings = EgressSettings & Pick<Settings, "frontDoor" | "board">;
+export type NetworkSettings = EgressSettings & Pick<Settings, "frontDoor" | "board" | "tracing">;
 
 /** The pods of the models that tell MLflow of the runs that they serve; undefined where there are none. */
 function tellers(settings: NetworkSettings): Selector | undefined {
@@ -133,6 +134,7 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
           from: [
             { podSelector: everyPod("training") },
             ...(serving === undefined ? [] : [{ podSelector: serving }]),
+            ...mlflowTracers(settings),
             ...mlflowClients(settings),
             monitoring,
             ...clients,
@@ -154,5 +156,6 @@ export function networkPolicies(settings: NetworkSettings): Record<string, Polic
       : {}),
     ...egressPolicies(settings),
     ...mlflowPolicies(settings),
+    ...tracingPolicies(settings),
   };
 }

@@ -2,11 +2,14 @@ import * as pulumi from "@pulumi/pulumi";
 import type { types } from "@pulumi/kubernetes";
 import { stringify } from "yaml";
 import type { ModelSettings } from "../config/models";
+import type { Settings } from "../config/schema";
 import { hasOpposite } from "../config/serverOptions";
 import { PORTS } from "./names";
+import type { SecretNames } from "./pod";
 import { CONFIG_FOLDER, plainEnv, secretEnv } from "./pod";
 import type { TrainedRun } from "./servedRun";
 import { servedModel } from "./servedRun";
+import { traceArgs, traceEnv, traceTarget } from "./tracing";
 
 /** Seconds that a server waits for requests under way once it is told to end. */
 export const SHUTDOWN_SECONDS = 45;
@@ -17,10 +20,13 @@ export const CONFIG_FILE = "inference.yaml";
 /** What the container of a server depends on. */
 export interface ServerArgs {
   readonly settings: ModelSettings;
+  readonly stack: Pick<Settings, "namespace" | "training" | "mlflow" | "tracing">;
   /** The stack's training and its run, if there is one. */
   readonly trained: TrainedRun | undefined;
   /** Name of the Secret with VLLM_API_KEY. */
   readonly apiKeySecret: pulumi.Input<string>;
+  /** Names of the Secrets that exist, by the key read from them. */
+  readonly secrets: SecretNames;
 }
 
 /** How one of the two servers is started and asked. */
@@ -66,7 +72,7 @@ const vllm: Server = {
       ...Object.fromEntries(Object.entries(options).map(switched)),
       ...VLLM_OPTIONS,
     }),
-  args: ({ settings: { name, servedName, source, adapters, canary }, trained }) => [
+  args: ({ settings: { name, servedName, source, adapters, canary }, stack, trained }) => [
     "serve",
     servedModel(source, trained).modelPath,
     "--served-model-name",
@@ -75,13 +81,17 @@ const vllm: Server = {
     ...(canary === undefined ? [] : [canary.of]),
     "--config",
     FILE,
+    ...traceArgs(traceTarget(stack)),
     ...(adapters.length > 0 ? ["--lora-modules"] : []),
     ...adapters.map(
       (adapter) =>
         pulumi.interpolate`${adapter.name}=${servedModel(adapter.source, trained, adapter.name).modelPath}`,
     ),
   ],
-  env: ({ apiKeySecret }) => [secretEnv("VLLM_API_KEY", apiKeySecret)],
+  env: ({ settings: { name: model }, stack, apiKeySecret, secrets }) => [
+    secretEnv("VLLM_API_KEY", apiKeySecret),
+    ...traceEnv(traceTarget(stack), { model, namespace: stack.namespace, secrets }),
+  ],
   health: "/health",
   chatOnly: false,
   metrics: true,

@@ -175,6 +175,7 @@ describe("Credentials", () => {
       GCS_KEY: "{}",
       WANDB_API_KEY: "w",
       MLFLOW_DB_PASSWORD: "d",
+      OTLP_HEADERS: "h=1",
     });
     const secrets = resources.filter(({ type }) => type.endsWith(":Secret"));
     expect(secrets.map(({ name }) => name)).toEqual([
@@ -182,6 +183,7 @@ describe("Credentials", () => {
       "gcs-secret",
       "hf-secret",
       "mlflow-database-secret",
+      "otlp-secret",
       "vllm-api-key",
       "wandb-secret",
     ]);
@@ -342,9 +344,10 @@ describe("ModelServer", () => {
 });
 
 describe("FrontDoor", () => {
-  const frontDoor = (change: object = {}) => {
+  const frontDoor = (change: object = {}, tracing?: object) => {
     const models = ["a", "b"].map((name) => ({ name, source: { kind: "volume", path: "x" } }));
-    const tree = settings({ models, frontDoor: { enabled: true, ...change } });
+    const more = tracing === undefined ? {} : { tracing };
+    const tree = settings({ models, frontDoor: { enabled: true, ...change }, ...more });
     return children(
       () =>
         new FrontDoor("front-door", {
@@ -352,6 +355,7 @@ describe("FrontDoor", () => {
           settings: tree,
           image: "r/f@sha256:0",
           apiKey: pulumi.secret("planted-key"),
+          traceHeaders: pulumi.secret("authorization=planted-key"),
         }),
     );
   };
@@ -391,10 +395,23 @@ describe("FrontDoor", () => {
   });
 
   test("the key is in the envelope of its Secret, and nowhere else", async () => {
-    for (const { type, inputs } of await frontDoor()) {
+    const collector = "http://collector.observability.svc:4318/v1/traces";
+    for (const { type, inputs } of await frontDoor({}, { kind: "otlp", endpoint: collector })) {
       if (type.endsWith(":Secret")) expect(isSecretEnvelope(inputs["stringData"])).toBe(true);
       else expect(JSON.stringify(inputs)).not.toContain("planted-key");
     }
+  });
+
+  test("headers of spans are in that Secret too, where a collector may have them", async () => {
+    const endpoint = "http://collector.observability.svc:4318/v1/traces";
+    const files = async (tracing?: object) => {
+      const secret = byKind(await frontDoor({}, tracing), "Secret").inputs["stringData"];
+      expect(isSecretEnvelope(secret)).toBe(true);
+      return Object.keys((secret as { value: object }).value);
+    };
+    expect(await files({ kind: "otlp", endpoint })).toEqual(["api-key.json", "trace-headers.json"]);
+    expect(await files({ kind: "mlflow" })).toEqual(["api-key.json"]);
+    expect(await files()).toEqual(["api-key.json"]);
   });
 
   test("an Ingress only where one is set, with the annotations for its controller", async () => {

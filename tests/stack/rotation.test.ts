@@ -13,6 +13,7 @@ const SECRETS = {
   VLLM_API_KEY: "one-api-key",
   MLFLOW_DB_PASSWORD: "one-database-password",
   MLFLOW_AUTH_ADMIN_PASSWORD: "one-login-password",
+  OTLP_HEADERS: "authorization=one-login",
 };
 
 interface ApiObject {
@@ -79,6 +80,7 @@ describe.each([
       ARTIFACTORY_PASSWORD: [smollm2, train],
       GCS_KEY: [qwen3],
       VLLM_API_KEY: [lumen7, qwen3, smollm2],
+      OTLP_HEADERS: [lumen7, qwen3, smollm2],
     },
   ],
 ])("in %s", (stack, readers: Readonly<Partial<Record<string, readonly string[]>>>) => {

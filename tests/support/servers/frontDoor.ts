@@ -2,8 +2,10 @@ import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { apiKeyFilter, envoyConfig } from "../../../workloads/envoyConfig";
+import { traceHeadersFilter } from "../../../workloads/envoyTracing";
 import { ENVOY_OPTIONS } from "../../../workloads/frontDoor";
 import type { RoutedModel } from "../../../workloads/envoyRoutes";
+import type { TraceTarget } from "../../../workloads/tracing";
 import { freePort } from "../ports";
 import { ROOT } from "../program";
 import { ServerProcess, loopback } from "./server";
@@ -15,6 +17,8 @@ export interface FrontDoorOptions {
   readonly models: readonly RoutedModel[];
   readonly maxBodyMiB: number;
   readonly key: string;
+  /** Where its spans go, with the secret headers; left out, it sends none. */
+  readonly traces?: { readonly target: TraceTarget; readonly headers?: string };
 }
 
 /** A running Envoy with the configuration of the front door. */
@@ -36,14 +40,19 @@ export interface RunningFrontDoor {
 
 /** Writes the files of the front door; gives the path of Envoy's configuration. */
 export function writeConfig(
-  { folder, models, maxBodyMiB, key }: FrontDoorOptions,
+  { folder, models, maxBodyMiB, key, traces }: FrontDoorOptions,
   ports: { readonly http: number; readonly metrics: number; readonly admin: number },
 ): string {
   const apiKeyFile = join(folder, "api-key.json");
   const config = join(folder, "envoy.yaml");
   const listen = { address: loopback.address, ...ports };
   writeFileSync(apiKeyFile, apiKeyFilter(key), { mode: 0o600 });
-  writeFileSync(config, envoyConfig({ models, maxBodyMiB, apiKeyFile, listen }));
+  const headersFile = traces?.headers && join(folder, "trace-headers.json");
+  if (traces?.headers !== undefined && headersFile !== undefined) {
+    writeFileSync(headersFile, traceHeadersFilter(traces.headers), { mode: 0o600 });
+  }
+  const target = traces && { ...traces.target, headersFile };
+  writeFileSync(config, envoyConfig({ models, maxBodyMiB, apiKeyFile, traces: target, listen }));
   return config;
 }
 

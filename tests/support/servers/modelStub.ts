@@ -8,6 +8,8 @@ export interface Arrived {
   readonly path: string;
   readonly authorization: string | undefined;
   readonly model: string;
+  /** Which trace the request is part of, where it is traced. */
+  readonly traceparent?: string;
 }
 
 interface Body {
@@ -67,8 +69,11 @@ export class ModelStub {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { model, stream } = JSON.parse(await text(request)) as Body;
-    const { authorization } = request.headers;
-    this.arrived.push({ path: request.url ?? "", authorization, model });
+    const { authorization, traceparent } = request.headers;
+    this.arrived.push({
+      ...{ path: request.url ?? "", authorization, model },
+      ...(typeof traceparent === "string" ? { traceparent } : {}),
+    });
     if (stream === true) {
       response.writeHead(200, { "content-type": "text/event-stream" });
       response.flushHeaders();
