@@ -52,7 +52,7 @@ test("production's passwords are neither made nor known by the program, and pods
       secretId,
       project: "example",
       role: "roles/secretmanager.secretAccessor",
-      member: "serviceAccount:llmops-secrets@acme-ml.iam.gserviceaccount.com",
+      member: "serviceAccount:llmops-secrets@example.iam.gserviceaccount.com",
     })),
   );
   expect(violations(policyResources("prod", run))).toEqual([]);

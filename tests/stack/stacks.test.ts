@@ -22,7 +22,8 @@ const PLANTED = {
 const LOGIN_KEYS = ["MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY"];
 
 /** Kinds that hold data; each needs an explicit choice of what becomes of it. */
-const STATEFUL = /:(PersistentVolume|PersistentVolumeClaim|StatefulSet)$/;
+const STATEFUL =
+  /:(PersistentVolume|PersistentVolumeClaim|StatefulSet|Bucket|Repository|DatabaseInstance)$/;
 
 interface PodSpec {
   readonly serviceAccountName?: string;
@@ -112,6 +113,37 @@ function modelPods(run: ProgramRun): PodSpec[] {
 const named = (resources: readonly Registered[], kind: string): readonly Registered[] =>
   resources.filter(({ type }) => type.endsWith(`:${kind}`));
 
+/** What of a stack's run is on Google Cloud, with what is kept when it is destroyed. */
+function googleResources({ resources }: ProgramRun): object[] {
+  return resources
+    .filter(({ type }) => type.startsWith("gcp:"))
+    .map(({ type, name, inputs, opts: { protect = false } }) => {
+      const kept = protect ? { protect } : {};
+      return { type, name, ...kept, inputs: redact(inputs) };
+    });
+}
+
+/** Compares with a golden file, or writes it anew where that is asked for. */
+function expectGolden(name: string, objects: readonly unknown[]): void {
+  const text = objects.map((object) => stringify(object)).join("---\n");
+  const folder = join(__dirname, "golden");
+  const file = join(folder, `${name}.yaml`);
+  if (process.env["UPDATE_GOLDEN"] === "1") {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(file, text);
+  }
+  expect(existsSync(file)).toBe(true);
+  expect(text).toBe(readFileSync(file, "utf8"));
+}
+
+test.each(["dev", "prod"])("%s makes on Google Cloud what its golden file shows", async (stack) => {
+  expectGolden(`${stack}-gcp`, googleResources(await runStack(stackFile(stack))));
+});
+
+test.each(["airgapped", "local"])("%s makes nothing on Google Cloud", async (stack) => {
+  expect(googleResources(await runStack(stackFile(stack)))).toEqual([]);
+});
+
 describe.each(STACKS)("stack %s", (stack) => {
   let run: Promise<ProgramRun>;
   beforeAll(() => {
@@ -119,17 +151,7 @@ describe.each(STACKS)("stack %s", (stack) => {
   });
 
   test("makes the objects that its golden file shows", async () => {
-    const text = kubernetesObjects(await run)
-      .map((object) => stringify(redact(object)))
-      .join("---\n");
-    const folder = join(__dirname, "golden");
-    const file = join(folder, `${stack}.yaml`);
-    if (process.env["UPDATE_GOLDEN"] === "1") {
-      mkdirSync(folder, { recursive: true });
-      writeFileSync(file, text);
-    }
-    expect(existsSync(file)).toBe(true);
-    expect(text).toBe(readFileSync(file, "utf8"));
+    expectGolden(stack, kubernetesObjects(await run).map(redact));
   });
 
   test("is the same when it runs again", async () => {

@@ -51,7 +51,10 @@ function autoName(name: string, inputs: { metadata?: { name?: string } }): strin
 }
 
 /** State that a provider would answer with. Every name and digest is derived, none is random. */
-function stateOf({ type, name, inputs }: pulumi.runtime.MockResourceArgs): Record<string, unknown> {
+function stateOf(
+  { type, name, inputs }: pulumi.runtime.MockResourceArgs,
+  project: string,
+): Record<string, unknown> {
   const given = inputs as Record<string, unknown> & { metadata?: { name?: string } };
   if (type === "docker:index/image:Image") {
     const repository = String(given["imageName"]).replace(/:[^:/]*$/, "");
@@ -61,8 +64,9 @@ function stateOf({ type, name, inputs }: pulumi.runtime.MockResourceArgs): Recor
     return { ...given, result: `generated-${name}` };
   }
   if (type === "gcp:serviceaccount/account:Account") {
-    const email = `${String(given["accountId"])}@acme-ml.iam.gserviceaccount.com`;
-    return { ...given, email, member: `serviceAccount:${email}` };
+    const email = `${String(given["accountId"])}@${project}.iam.gserviceaccount.com`;
+    const account = `projects/${project}/serviceAccounts/${email}`;
+    return { ...given, email, name: account, member: `serviceAccount:${email}` };
   }
   if (type === "gcp:container/cluster:Cluster") {
     return { ...given, endpoint: "192.0.2.1", masterAuth: { clusterCaCertificate: "Y2E=" } };
@@ -100,9 +104,10 @@ function configure({ stack, settings, secrets = {} }: StackInput): void {
     typeof value === "string" ? value : JSON.stringify(value),
   ]);
   const hidden = Object.entries(secrets).map(([key, value]) => [`llmops:${key}`, value]);
+  const { project = "acme-ml" } = (settings["gcp"] ?? {}) as { project?: string };
   void pulumi.runtime.setMocks(
     {
-      newResource: (args) => ({ id: `${args.name}-id`, state: stateOf(args) }),
+      newResource: (args) => ({ id: `${args.name}-id`, state: stateOf(args, project) }),
       call: ({ token }) => {
         throw new Error(`the program called ${token}`);
       },
