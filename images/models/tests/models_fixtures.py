@@ -33,6 +33,10 @@ TUNING: dict[str, Any] = {
     "stale_seconds": 1,
 }
 
+# Connections with which each of a model's two shards is one stream, or received in ranges.
+ONE_STREAM = 2
+RANGES = 8
+
 
 def make_model(seed: int = 1, weights: int = 400_000, shards: int = 2) -> dict[str, bytes]:
     """A model's files: random weights in shards with their index, and small files."""

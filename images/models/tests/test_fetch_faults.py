@@ -6,7 +6,7 @@ import base64
 import time
 
 import pytest
-from models_fixtures import Pod, make_archive, make_model, read_tree, sha256
+from models_fixtures import ONE_STREAM, RANGES, Pod, make_archive, make_model, read_tree, sha256
 from repository_server import Fault, RepositoryServer
 
 MODEL = make_model()
@@ -42,9 +42,11 @@ def test_brings_a_folder_with_its_manifest(pod: Pod, server: RepositoryServer) -
 
 
 @pytest.mark.parametrize("at", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("connections", [ONE_STREAM, RANGES])
 def test_cut_connections_are_taken_up_where_they_ended(
-    pod: Pod, server: RepositoryServer, at: float
+    pod: Pod, server: RepositoryServer, at: float, connections: int
 ) -> None:
+    pod.tuning["connections"] = connections
     server.faults[SHARD] = [Fault("cut", at)]
     code, log = pod.fetch(*FOLDER)
     assert code == 0, log

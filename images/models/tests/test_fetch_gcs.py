@@ -68,7 +68,7 @@ def test_key_file_gives_a_token(pod: Pod, gcs: Gcs, tmp_path: Path) -> None:
 
 def test_expired_token_is_renewed(pod: Pod, gcs: Gcs, tmp_path: Path) -> None:
     gcs.tokens = [f"token-{i}" for i in range(200)]
-    gcs.uses = 5
+    gcs.uses = 2
     pod.tuning["connections"] = 1
     pod.tuning["files_at_once"] = 1
     pod.env["GOOGLE_APPLICATION_CREDENTIALS"] = str(gcs.key_file(tmp_path))

@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from models_fixtures import Pod, make_archive, make_model, read_tree, wait_until
+from models_fixtures import (
+    ONE_STREAM,
+    RANGES,
+    Pod,
+    make_archive,
+    make_model,
+    read_tree,
+    wait_until,
+)
 from repository_server import Fault, RepositoryServer
 
 KINDS = ["tar", "tar.gz", "tar.zst", "zip", "stored.zip"]
@@ -42,15 +50,17 @@ def test_three_at_once_do_the_work_once(pod: Pod, server: RepositoryServer, kind
     assert server.sent < 1.1 * SIZE
 
 
+@pytest.mark.parametrize("connections", [ONE_STREAM, RANGES])
 @pytest.mark.parametrize(
     ("kind", "share"),
     [("folder", 0.5), ("tar", 0.5), ("stored.zip", 0.5), ("zip", 0.6), ("tar.gz", 1.1)],
 )
 def test_killed_download_goes_on_where_it_was(
-    pod: Pod, server: RepositoryServer, kind: str, share: float
+    pod: Pod, server: RepositoryServer, kind: str, share: float, connections: int
 ) -> None:
     """`share`: how much of the source may be asked for again after a kill at 85 %."""
-    pod.tuning |= {"low_speed_seconds": 30, "connections": 2, "chunk_bytes": 16 << 10}
+    pod.tuning |= {"low_speed_seconds": 30, "connections": connections}
+    pod.tuning["chunk_bytes"] = 16 << 10
     source = put(server, kind, MODEL)
     path = SHARD if kind == "folder" else f"/repo/tiny.{kind}"
     server.faults[path] = [Fault("silent", 0.85)]
@@ -87,6 +97,7 @@ def test_kill_9_at_50_random_moments(pod: Pod, server: RepositoryServer) -> None
     shown: dict[str, bytes] = {}
     killed = 0
     for trial in range(50):
+        pod.tuning["connections"] = source.choice([ONE_STREAM, RANGES])
         model = make_model(100 + trial, weights=150_000)
         where = put(server, source.choice(["folder", *KINDS]), model)
         limit = server.sent + int(source.uniform(0, 1.1) * 300_000)

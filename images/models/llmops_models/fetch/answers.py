@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from email.utils import parsedate_to_datetime
 
 from llmops_models.errors import Failure, GiveUp, Retry, redact
 from llmops_models.fetch.digest import Mismatch
@@ -55,6 +54,9 @@ def retry_after(text: str) -> float | None:
     """Seconds of a Retry-After header: a number or a date; None where there is none."""
     if text.isdigit():
         return float(text)
+    # Seldom needed, and slow to load.
+    from email.utils import parsedate_to_datetime
+
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError):

@@ -12,6 +12,7 @@ from llmops_models.errors import GiveUp
 from llmops_models.fetch.bytestream import Broken, ByteStream
 from llmops_models.fetch.digest import Digest, Mismatch
 from llmops_models.fetch.journal import Journal
+from llmops_models.fetch.kinds import archive_kind
 from llmops_models.fetch.remote import RemoteFile
 from llmops_models.fetch.tar import DECODERS, unpack_tar
 from llmops_models.fetch.transfer import Transfer
@@ -20,13 +21,6 @@ from llmops_models.fetch.worker import Worker
 from llmops_models.fetch.zip import RangeFile, read_directory, unpack_zip
 
 log = logging.getLogger(__name__)
-
-KINDS = {".tar": "tar", ".tar.gz": "gz", ".tgz": "gz", ".tar.zst": "zst", ".zip": "zip"}
-
-
-def archive_kind(name: str) -> str | None:
-    """The kind of archive that a name tells of, or None."""
-    return next((kind for end, kind in KINDS.items() if name.lower().endswith(end)), None)
 
 
 class Unpacking:

@@ -12,13 +12,17 @@ from typing import Any, TypeVar
 
 from llmops_models.errors import GiveUp
 from llmops_models.fetch.digest import Digest, Mismatch
+from llmops_models.fetch.disk import begin_sync, size_of
 from llmops_models.fetch.journal import Journal
 from llmops_models.fetch.remote import RemoteFile
 from llmops_models.fetch.transfer import Transfer
 
 log = logging.getLogger(__name__)
 
-SYNCS_AT_ONCE = 8
+# With fewer connections than this for each file, a file is one stream: that costs less CPU.
+FEW_FILES = 3
+# Bytes of a file after which the disk is told to begin.
+SYNC_STEP = 8 << 20
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,7 +36,9 @@ def fetch_files(
     missing = [file for file in files if file.path not in done]
     for folder in {(root / file.path).parent for file in missing}:
         folder.mkdir(parents=True, exist_ok=True)
-    work = partial(_fetch_file, transfer, root=root, journal=journal)
+    large = sum(file.size > transfer.tuning.chunk_bytes for file in missing)
+    ahead = transfer.tuning.connections // max(1, large)
+    work = partial(_fetch_file, transfer, root=root, journal=journal, ahead=ahead)
     for record in at_once(transfer, work, missing):
         done[record["path"]] = record
     return done
@@ -67,18 +73,18 @@ def present_bytes(files: Iterable[RemoteFile], root: Path) -> int:
 
 
 def _fetch_file(
-    transfer: Transfer, file: RemoteFile, root: Path, journal: Journal
+    transfer: Transfer, file: RemoteFile, root: Path, journal: Journal, ahead: int
 ) -> dict[str, Any]:
     """One file; content that is not as announced is downloaded once more and then given up."""
     path = root / file.path
     # After a crash of the machine an unchecked file may hold what was never written.
     keep = file.ranges and (bool(file.checks) or journal.same_boot)
     try:
-        digest = _receive(transfer, file, path, keep)
+        digest = _receive(transfer, file, path, keep, ahead)
     except Mismatch as first:
         log.warning("%s; once more from the beginning", first)
         try:
-            digest = _receive(transfer, file, path, keep=False)
+            digest = _receive(transfer, file, path, False, ahead)
         except Mismatch as second:
             path.unlink(missing_ok=True)
             raise GiveUp(f"{second}, twice: the source is damaged, store it again") from second
@@ -87,43 +93,34 @@ def _fetch_file(
     return record
 
 
-def _receive(transfer: Transfer, file: RemoteFile, path: Path, keep: bool) -> str:
-    """Receives what is missing, checks everything and gives the sha256."""
+def _receive(transfer: Transfer, file: RemoteFile, path: Path, keep: bool, ahead: int) -> str:
+    """Receives what is missing, checks everything and gives the sha256.
+
+    `ahead` is the number of ranges that this file may have under way at once.
+    """
     digest = Digest(file.checks, file.size)
     with path.open("r+b" if keep and path.exists() else "wb", buffering=0) as target:
         have = min(target.seek(0, os.SEEK_END), file.size)
         target.truncate(have)
         target.seek(have)
         digest.update_from(path, have)
-        ahead = max(2, transfer.tuning.connections // transfer.tuning.files_at_once)
-        for piece in transfer.stream(file, have, ahead):
-            left = piece
-            while left:
-                left = left[target.write(left) :]
+        begun = place = have
+
+        def take(piece: memoryview) -> None:
+            nonlocal begun, place
+            place += len(piece)
             digest.update(piece)
+            while piece:
+                piece = piece[target.write(piece) :]
+            if place - begun >= SYNC_STEP:
+                begin_sync(target.fileno(), begun, place - begun)
+                begun = place
+
+        if ahead >= FEW_FILES and file.ranges:
+            for piece in transfer.stream(file, have, ahead):
+                take(piece)
+        else:
+            transfer.push(file, have, take)
         digest.verify(file.path)
         os.fsync(target.fileno())
     return digest.sha256()
-
-
-def sync_files(paths: Iterable[Path]) -> None:
-    """Waits until these files are on disk."""
-    with ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="sync") as pool:
-        list(pool.map(sync, paths))
-
-
-def sync(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def size_of(path: Path) -> int:
-    """A file's size, or 0 where there is none."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -14,12 +14,12 @@ import logging
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from llmops_models.errors import Retry
+from llmops_models.fetch.disk import unique
 from llmops_models.fetch.journal import boot_id
 from llmops_models.fetch.stopping import Stop
 from llmops_models.fetch.tuning import Tuning
@@ -38,7 +38,7 @@ class Lease:
         self._path = path
         self._tuning = tuning
         self._stop = stop
-        self._token = uuid.uuid4().hex
+        self._token = unique()
         self._handle: int | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
@@ -97,7 +97,7 @@ class Lease:
 
     def _remove_dead(self, token: str) -> None:
         """Takes a dead holder's lease away, and nobody else's."""
-        grave = self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex}")
+        grave = self._path.with_name(f"{self._path.name}.{unique()}")
         try:
             self._path.rename(grave)
         except FileNotFoundError:
@@ -153,7 +153,7 @@ class _Watch:
 
     def _clock(self) -> int:
         """What the file system takes for now, in nanoseconds."""
-        probe = self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex}")
+        probe = self._path.with_name(f"{self._path.name}.{unique()}")
         probe.touch()
         try:
             return probe.stat().st_mtime_ns

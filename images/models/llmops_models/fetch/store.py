@@ -12,14 +12,13 @@ import json
 import logging
 import os
 import shutil
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from llmops_models.errors import GiveUp
-from llmops_models.fetch.files import size_of, sync
+from llmops_models.fetch.disk import size_of, sync, unique
 from llmops_models.fetch.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -89,7 +88,7 @@ class Store:
         write_marker(root, fingerprint, source, listed)
         version = self.versions / fingerprint
         if version.exists():  # Its files are not what its marker says.
-            version.rename(self.versions / f".damaged-{uuid.uuid4().hex[:8]}")
+            version.rename(self.versions / f".damaged-{unique()[:8]}")
         root.rename(version)
         sync(self.versions)
         self._show(version)
@@ -100,7 +99,7 @@ class Store:
         """Turns the link, and then removes all versions but this and the one before."""
         before = self._shown()
         if before != version:
-            fresh = self.link.with_name(f".{self.link.name}.{uuid.uuid4().hex[:8]}")
+            fresh = self.link.with_name(f".{self.link.name}.{unique()[:8]}")
             fresh.symlink_to(os.path.relpath(version, self.link.parent))
             fresh.replace(self.link)
             sync(self.link.parent)

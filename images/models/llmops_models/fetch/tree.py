@@ -11,7 +11,7 @@ from typing import Any
 from llmops_models.errors import GiveUp
 from llmops_models.fetch.bytestream import ByteStream
 from llmops_models.fetch.digest import Digest
-from llmops_models.fetch.files import sync_files
+from llmops_models.fetch.disk import sync_files
 from llmops_models.fetch.journal import Journal
 from llmops_models.fetch.space import require_space
 from llmops_models.fetch.tuning import Tuning

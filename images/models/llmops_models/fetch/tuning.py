@@ -17,7 +17,7 @@ class Tuning:
     """Sizes are in bytes, times in seconds. LLMOPS_FETCH_TUNING is a JSON object of these names."""
 
     connections: int = 8
-    files_at_once: int = 4
+    files_at_once: int = 8
     # Memory is about (connections + 2) * chunk_bytes.
     chunk_bytes: int = 8 << 20
     connect_seconds: float = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from llmops_models.fetch.files import sync
+from llmops_models.fetch.disk import sync
 
 
 def write_atomically(path: Path, text: str) -> None:

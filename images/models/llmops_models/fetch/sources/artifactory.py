@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from llmops_models.auth import artifactory
 from llmops_models.errors import GiveUp, redact
-from llmops_models.fetch.archive import archive_kind
 from llmops_models.fetch.digest import SHA256
+from llmops_models.fetch.kinds import archive_kind
 from llmops_models.fetch.remote import Listing, RemoteFile, Source
 from llmops_models.fetch.transfer import Transfer
 from llmops_models.fetch.tree import clean_parts

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from llmops_models.auth import gcs_credentials
 from llmops_models.errors import GiveUp
-from llmops_models.fetch.archive import archive_kind
+from llmops_models.fetch.kinds import archive_kind
 from llmops_models.fetch.remote import Listing, RemoteFile, Source
 from llmops_models.fetch.transfer import Transfer
 from llmops_models.fetch.tree import clean_parts
