@@ -107,6 +107,7 @@ class Reporter:
         self._state_file = run.output / STATE_FILE
         self._state = State.load(self._state_file)
         self._client: MlflowRun | None = None
+        self._seen: dict[int, int] = {}
         self._wake = threading.Event()
         self._done = threading.Event()
         self._ending: str | None = None
@@ -174,7 +175,9 @@ class Reporter:
             self._state.described = True
             self._save()
         while lines := self._next_lines("trainer_log.jsonl", self._state.lines):
-            client.log_points([point for line in lines for point in read_points(line)])
+            numbered = enumerate(lines, self._state.lines)
+            dated = ((line, self._first_seen(number)) for number, line in numbered)
+            client.log_points([point for line, when in dated for point in read_points(line, when)])
             self._state.lines += len(lines)
             self._save()
         while samples := self._next_lines(SYSTEM_FILE, self._state.samples):
@@ -207,7 +210,7 @@ class Reporter:
             lines = (self._run.output / "trainer_log.jsonl").read_text().splitlines()
         except FileNotFoundError:
             return 0
-        return max((point.step for line in lines for point in read_points(line)), default=0)
+        return max((point.step for line in lines for point in read_points(line, 0)), default=0)
 
     def _connect(self) -> MlflowRun:
         if self._client is None:
@@ -220,6 +223,10 @@ class Reporter:
             self._client = client
             log.info("reporting to MLflow run %s", client.id)
         return self._client
+
+    def _first_seen(self, line: int) -> int:
+        """When a line was seen first, in milliseconds: what is sent twice, MLflow takes once."""
+        return self._seen.setdefault(line, int(time.time() * 1000))
 
     def _next_lines(self, name: str, reported: int) -> list[str]:
         """The whole lines of a log that are not reported yet."""
@@ -247,15 +254,15 @@ class Reporter:
         self._state.save(self._state_file)
 
 
-def read_points(line: str) -> list[Point]:
-    """The metrics in one line of the trainer's log; a spoilt line holds none."""
+def read_points(line: str, when: int) -> list[Point]:
+    """The metrics in one line of the trainer's log, as of this time; a spoilt line holds none."""
     try:
         record: dict[str, Any] = json.loads(line)
         step = int(record["current_steps"])
     except (ValueError, KeyError, TypeError):
         return []
     return [
-        Point(name, float(record[key]), step)
+        Point(name, float(record[key]), step, when)
         for key, name in METRICS.items()
         if isinstance(record.get(key), int | float)
     ]

@@ -82,6 +82,20 @@ def test_lost_answer_starts_no_second_run(tracked: Container, tracker: TrackingS
     assert [run.status for run in tracker.runs] == ["KILLED"]
 
 
+def test_lost_answer_gives_no_metric_twice(tracked: Container, tracker: TrackingServer) -> None:
+    tracked.env["HOLD_AT_STEP"] = "2"
+    tracker.fault = "metrics-lost"
+    process = tracked.start()
+    wait_until(
+        lambda: bool(tracker.runs) and len(tracker.runs[0].steps("loss")) == 2,
+        "metrics that were not acknowledged",
+    )
+    tracker.fault = None
+    assert stop(process)[0] == 143
+    assert tracker.runs[0].status == "KILLED"
+    assert tracker.runs[0].steps("loss") == [1, 2]
+
+
 def test_tracker_away_does_not_fail_the_run(tracked: Container, tracker: TrackingServer) -> None:
     tracker.stop()
     tracked.env["LLMOPS_FLUSH_SECONDS"] = "1"

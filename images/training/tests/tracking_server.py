@@ -20,17 +20,26 @@ class Run:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: list[tuple[str, int, float]] = field(default_factory=list)
+    taken: set[tuple[str, int, float, int]] = field(default_factory=set)
     artifacts: list[str] = field(default_factory=list)
 
     def steps(self, metric: str) -> list[int]:
         return [step for name, step, _ in self.metrics if name == metric]
 
 
+# What is carried out and not acknowledged, by fault: the end of the path, and a part of the body.
+LOST = {
+    "lost": ("runs/create", b""),
+    "metrics-lost": ("runs/log-batch", b'"step"'),
+    "version-lost": ("model-versions/create", b""),
+}
+
+
 class TrackingServer:
     """MLflow's stand-in; `fault` is None, "error", "hang" or "lost".
 
-    "error" answers 500, "hang" does not answer, "lost" starts a run and then answers 500, and
-    "version-lost" does the same with a version of a model.
+    "error" answers 500, "hang" does not answer, "lost" starts a run and then answers 500;
+    "metrics-lost" and "version-lost" do the same with metrics and with a version of a model.
     """
 
     def __init__(self) -> None:
@@ -86,8 +95,8 @@ class TrackingServer:
         status, content = 500, {"error_code": "INTERNAL_ERROR", "message": "asked to fail"}
         if fault != "error":
             reply = self.handle(request.path, body)
-            lost = {"lost": "runs/create", "version-lost": "model-versions/create"}
-            if fault not in lost or not request.path.endswith(lost[fault]):
+            end, part = LOST.get(fault or "", ("/none", b""))
+            if not (request.path.endswith(end) and part in body):
                 status, content = reply
         data = json.dumps(content).encode()
         request.send_response(status)
@@ -142,7 +151,11 @@ class TrackingServer:
         run.params |= {param["key"]: param["value"] for param in data.get("params", [])}
         run.tags |= {tag["key"]: tag["value"] for tag in data.get("tags", [])}
         for metric in data.get("metrics", []):
-            run.metrics.append((metric["key"], int(metric.get("step", 0)), float(metric["value"])))
+            point = (metric["key"], int(metric.get("step", 0)), float(metric["value"]))
+            # As MLflow's database does: what is the same to the millisecond is one value.
+            if (*point, metric["timestamp"]) not in run.taken:
+                run.taken.add((*point, metric["timestamp"]))
+                run.metrics.append(point)
         return 200, {}
 
     def registered_models_create(self, data: dict[str, Any]) -> tuple[int, dict[str, Any]]:
