@@ -14,6 +14,7 @@ const project = (name, dir) => ({
 });
 
 module.exports = {
+  testSequencer: "<rootDir>/tests/sequencer.cjs",
   projects: ["unit", "component", "stack", "local", "standins", "images", "engine", "cluster"].map(
     (level) => project(level, level),
   ),
