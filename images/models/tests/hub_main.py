@@ -1,10 +1,12 @@
 """Serves a folder as a model of the hub: `hub_main.py HOST PORT CONTENT_PORT OWNER/NAME FOLDER`.
 
-Large files are on CONTENT_PORT. Every request is a line of standard output.
+Large files are on CONTENT_PORT. Every request is a line of standard output. With LLMOPS_HUB_TOKEN
+in the environment, the model is for who has that token.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -27,7 +29,9 @@ def main(host: str, port: str, content_port: str, name: str, folder: str) -> Non
         each.routes.append(tell)
     root = Path(folder)
     with server, content:
-        Hub(server, content, name).put(
+        hub = Hub(server, content, name)
+        hub.token = os.environ.get("LLMOPS_HUB_TOKEN", "")
+        hub.put(
             {
                 str(file.relative_to(root)): file.read_bytes()
                 for file in sorted(root.rglob("*"))

@@ -75,16 +75,27 @@ export async function answer(served: ServedModel, question: string): Promise<str
   return body.choices[0]?.message.content ?? "";
 }
 
+/** An MLflow server: where it is, and the login that it asks for, if it does. */
+export interface Tracker {
+  readonly nodeAddress: string;
+  readonly outputs: Outputs;
+  /** User name and password, with a colon in between. */
+  readonly login?: string;
+}
+
 /** Asks MLflow's REST API, by POST with a body and by GET without. @throws with its words where it refuses. */
 export async function mlflow<T>(
-  { nodeAddress, outputs }: Omit<ServedModel, "name">,
+  { nodeAddress, outputs, login }: Tracker,
   path: string,
   body?: object,
 ): Promise<T> {
   const url = `http://${nodeAddress}:${outputs.endpoints.mlflow.nodePort}/api/2.0/mlflow/${path}`;
   const response = await fetch(url, {
     method: body === undefined ? "GET" : "POST",
-    headers: { "content-type": "application/json" },
+    headers: {
+      "content-type": "application/json",
+      ...(login === undefined ? {} : { authorization: `Basic ${btoa(login)}` }),
+    },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await response.text();

@@ -6,8 +6,11 @@ import type { Place } from "../../support/servers/server";
 
 const paths = clusterPaths(join(ROOT, ".local"));
 
+/** Folder of this machine behind the node's `/mnt/llamafactory`. */
+export const VOLUMES = paths.volumes;
+
 /** Folder of this machine behind `model-output-pvc`. */
-export const MODELS_VOLUME = join(paths.volumes, "models");
+export const MODELS_VOLUME = join(VOLUMES, "models");
 
 /** The network of the platform's node; its address is one that pods reach. @throws where no platform runs. */
 export function nodePlace(address: string): Place {

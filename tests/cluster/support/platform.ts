@@ -91,16 +91,22 @@ export interface Change {
   readonly name: string;
 }
 
+/** Copies the program, without the settings of any stack, into a folder of its own. */
+export function copyProgram(): string {
+  const folder = mkdtempSync(join(tmpdir(), "llmops-copy-"));
+  const parts = ["index.ts", "config", "workloads", "components", "images", "examples"];
+  for (const name of [...parts, "package.json", "tsconfig.json", "Pulumi.yaml"]) {
+    cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+  }
+  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+  return folder;
+}
+
 /** Copy of the program and of the running stack's settings: a change to it is seen by previews only. */
 export class ProgramCopy {
-  public readonly folder = mkdtempSync(join(tmpdir(), "llmops-copy-"));
+  public readonly folder = copyProgram();
 
   public constructor() {
-    const parts = ["index.ts", "config", "workloads", "components", "images", "examples"];
-    for (const name of [...parts, "package.json", "tsconfig.json", "Pulumi.yaml"]) {
-      cpSync(join(ROOT, name), join(this.folder, name), { recursive: true });
-    }
-    symlinkSync(join(ROOT, "node_modules"), join(this.folder, "node_modules"));
     cpSync(STACK_FILE, join(this.folder, "Pulumi.local.yaml"));
   }
 
@@ -127,11 +133,14 @@ export class ProgramCopy {
   }
 }
 
-/** Changes the settings of the running stack, as `pulumi config set` would. */
-export function editStackFile(change: (config: Record<string, unknown>) => void): void {
-  const file = parse(readFileSync(STACK_FILE, "utf8")) as { config: Record<string, unknown> };
+/** Changes the settings of a stack, by default of the running one, as `pulumi config set` would. */
+export function editStackFile(
+  change: (config: Record<string, unknown>) => void,
+  stackFile = STACK_FILE,
+): void {
+  const file = parse(readFileSync(stackFile, "utf8")) as { config: Record<string, unknown> };
   change(file.config);
-  writeFileSync(STACK_FILE, stringify(file));
+  writeFileSync(stackFile, stringify(file));
 }
 
 /** `pulumi up` of the running stack, with a change of its file before if one is given. @throws with the end of what it printed. */
@@ -141,14 +150,18 @@ export async function update(change?: (config: Record<string, unknown>) => void)
   if (code !== 0) throw new Error(text.slice(-4000));
 }
 
-/** Sets a secret of the running stack. It goes through a file, so that no process list shows it. */
-export async function setSecret(key: string, value: string): Promise<void> {
+/** Sets a secret of a stack, by default of the running one. It goes through a file, so that no process list shows it. */
+export async function setSecret(
+  key: string,
+  value: string,
+  [stack, stackFile]: readonly [name: string, file: string] = ["local", STACK_FILE],
+): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "llmops-secret-"));
   const file = join(folder, "secret");
   writeFileSync(file, value, { mode: 0o600 });
   try {
-    const words = 'exec pulumi config set --secret "$1" --stack local --config-file "$2" < "$3"';
-    await run(ROOT, "bash", "-c", words, "bash", key, STACK_FILE, file);
+    const words = 'exec pulumi config set --secret "$1" --stack "$2" --config-file "$3" < "$4"';
+    await run(ROOT, "bash", "-c", words, "bash", key, stack, stackFile, file);
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,0 +1,490 @@
+import { randomBytes } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parse, stringify } from "yaml";
+import { volumesMount } from "../../local/cluster/options.ts";
+import { Final, until } from "../../local/cluster/poll.ts";
+import { ROOT } from "../support/program";
+import type { Hub } from "../support/servers/hub";
+import { startHub } from "../support/servers/hub";
+import { codeBlocks } from "./support/documented";
+import type { Outputs } from "./support/models";
+import { mlflow, readNodeAddress } from "./support/models";
+import { MODELS_VOLUME, VOLUMES, nodePlace } from "./support/node";
+import { plainManifests } from "./support/plainManifests";
+import { STACK_FILE, eventually, list, run } from "./support/platform";
+import type { Outcome } from "./support/platform";
+import type { Pod } from "./support/pods";
+import { firstProcess } from "./support/pods";
+import type { ApiObject, Workloads } from "./support/rollouts";
+import { ROLLED_KINDS, rolled, workloadsOf } from "./support/rollouts";
+import { SecondStack } from "./support/secondStack";
+import type { StackSettings } from "./support/secondStack";
+
+const MINUTES = 60_000;
+const NAME = "operations";
+const BASE = "base/SmolLM2-135M-Instruct";
+const STEPS = 30;
+const POSTGRES = "mlflow-postgres-0";
+const HUB_PORTS = { port: 18080, contentPort: 18081 };
+const NODE_PORTS = { mlflow: 30501, model: 30801, frontDoor: 30881 };
+
+/** Folders of the volumes, by what they are for. */
+const FOLDERS = ["models", "data", "mlflow", "database", "backup"] as const;
+const folderOf = (name: (typeof FOLDERS)[number]): string => join(VOLUMES, NAME, name);
+const onNode = (name: (typeof FOLDERS)[number]): string => `${volumesMount}/${NAME}/${name}`;
+
+const newToken = (): string => randomBytes(18).toString("hex");
+
+let scratch: string;
+let nodeAddress: string;
+let hub: Hub;
+let hubToken = newToken();
+let stack: SecondStack;
+let outputs: Outputs;
+/** Uids of what was there before the stack, by kind and name. */
+let found: Readonly<Record<string, string>>;
+/** An update that a test has not waited for. */
+let underWay: Promise<Outcome> | undefined;
+
+/** The commands of a section of a document, in this namespace. */
+const documented = (document: string, heading: string): readonly string[] =>
+  codeBlocks(document, heading).map((code) => code.replaceAll("-n llmops ", `-n ${NAME} `));
+
+const takingOver = ["docs/operations.md", "Moving from plain manifests"] as const;
+
+async function startOwnHub(): Promise<Hub> {
+  const folder = mkdtempSync(join(scratch, "hub-"));
+  const model = join(MODELS_VOLUME, BASE);
+  const place = nodePlace(nodeAddress);
+  return startHub({ ...HUB_PORTS, place, folder, model, name: "maker/base", token: hubToken });
+}
+
+/** What there was before this program, with data in it. */
+async function makePlainPlatform(): Promise<void> {
+  for (const name of FOLDERS) mkdirSync(folderOf(name), { recursive: true });
+  cpSync(join(MODELS_VOLUME, BASE), join(folderOf("models"), BASE), { recursive: true });
+  cpSync(join(ROOT, "examples/lumen7"), folderOf("data"), { recursive: true });
+  await run(ROOT, "chown", "-R", "10001:10001", join(VOLUMES, NAME));
+  const folders = { "model-output-pvc": onNode("models"), "training-data-pvc": onNode("data") };
+  const manifests = join(scratch, "plain.json");
+  writeFileSync(manifests, JSON.stringify(plainManifests({ namespace: NAME, folders, hubToken })), {
+    mode: 0o600,
+  });
+  await run(ROOT, "kubectl", "create", "-f", manifests);
+}
+
+/** The smallest of everything that the tests look at; cluster and images are those of the running platform. */
+function settings(): StackSettings {
+  const running = (parse(readFileSync(STACK_FILE, "utf8")) as { config: StackSettings }).config;
+  const [documentedSettings = ""] = codeBlocks(...takingOver, "yaml");
+  const adopted = parse(documentedSettings) as Record<string, object>;
+  const claim = (name: (typeof FOLDERS)[number]): object => ({
+    volume: { kind: "hostPath", path: onNode(name), node: "llmops-local" },
+  });
+  const resources = { cpu: "50m", memory: "512Mi" };
+  const service = (nodePort: number): object => ({ type: "NodePort", nodePort });
+  return {
+    "llmops:cluster": running["llmops:cluster"],
+    "llmops:images": running["llmops:images"],
+    ...adopted,
+    "llmops:namespace": NAME,
+    "llmops:storage": {
+      ...adopted["llmops:storage"],
+      mlflow: claim("mlflow"),
+      mlflowDatabase: claim("database"),
+      mlflowBackup: claim("backup"),
+    },
+    "llmops:mlflow": {
+      backend: { kind: "postgres", backup: {}, resources },
+      auth: { enabled: true },
+      allowedHosts: ["10.*"],
+      resources: { cpu: "100m", memory: "2Gi" },
+      service: service(NODE_PORTS.mlflow),
+    },
+    "llmops:models": [
+      {
+        name: "base",
+        source: { kind: "volume", path: BASE },
+        options: {
+          "max-model-len": 512,
+          "enforce-eager": true,
+          dtype: "bfloat16",
+          "num-gpu-blocks-override": 32,
+        },
+        replicas: { min: 1, max: 1 },
+        resources: { cpu: "100m", memory: "3584Mi", shm: "64Mi" },
+        cpuKvCacheGiB: 1,
+        service: service(NODE_PORTS.model),
+      },
+    ],
+    "llmops:frontDoor": {
+      enabled: true,
+      replicas: 1,
+      maxBodyMiB: 1,
+      resources: { cpu: "50m", memory: "256Mi" },
+      service: service(NODE_PORTS.frontDoor),
+    },
+    "llmops:network": {
+      clientCidrs: ["10.201.0.0/16"],
+      egress: [{ cidr: `${nodeAddress}/32`, ports: Object.values(HUB_PORTS) }],
+    },
+  };
+}
+
+/** The training section of the stack, and the file that it names. */
+function trainingSettings(): { readonly section: object; readonly file: string } {
+  const example = parse(readFileSync(join(ROOT, "examples/lumen7/lora.yaml"), "utf8")) as object;
+  const short = {
+    dataset: "general",
+    per_device_train_batch_size: 2,
+    max_steps: STEPS,
+    save_steps: STEPS,
+    plot_loss: false,
+  };
+  const { endpoint, revision } = hub;
+  const section = {
+    configFile: "short.yaml",
+    baseModel: { kind: "huggingface", id: "maker/base", revision, endpoint, gated: true },
+    data: { kind: "volume" },
+    merge: false,
+    experiment: NAME,
+    resources: { cpu: "100m", memory: "4Gi", shm: "64Mi" },
+    fetchResources: { cpu: "50m", memory: "512Mi" },
+    timeoutMinutes: 20,
+  };
+  return { section, file: stringify({ ...example, ...short }) };
+}
+
+beforeAll(async () => {
+  scratch = mkdtempSync(join(tmpdir(), "llmops-operations-"));
+  nodeAddress = await readNodeAddress();
+  hub = await startOwnHub();
+  await makePlainPlatform();
+  found = await identities();
+  stack = await SecondStack.create(NAME, settings());
+}, 2 * MINUTES);
+
+afterAll(async () => {
+  await underWay;
+  await (stack as SecondStack | undefined)?.remove();
+  await (hub as Hub | undefined)?.stop();
+  const gone = ["--ignore-not-found", "--timeout=8m"];
+  await run(ROOT, "kubectl", "delete", "namespace", NAME, ...gone);
+  const volumes = JSON.parse(await run(ROOT, "kubectl", "get", "pv", "-o", "json")) as {
+    items: { metadata: { name: string }; spec: { claimRef?: { namespace: string } } }[];
+  };
+  for (const { metadata, spec } of volumes.items) {
+    const own = spec.claimRef?.namespace === NAME || metadata.name.startsWith(`${NAME}-`);
+    if (own) await run(ROOT, "kubectl", "delete", "pv", metadata.name, ...gone);
+  }
+  rmSync(join(VOLUMES, NAME), { recursive: true, force: true });
+  rmSync(scratch, { recursive: true, force: true });
+}, 12 * MINUTES);
+
+/** Uids of the namespace and the claims that were there before the stack. */
+async function identities(): Promise<Record<string, string>> {
+  const names = ["namespace/operations", "pvc/model-output-pvc", "pvc/training-data-pvc"];
+  const args = ["--namespace", NAME, "get", ...names, "-o", "json"];
+  const { items } = JSON.parse(await run(ROOT, "kubectl", ...args)) as { items: ApiObject[] };
+  return Object.fromEntries(
+    items.map(({ kind, metadata }) => [`${kind} ${metadata.name}`, metadata.uid]),
+  );
+}
+
+/** What the claims were filled with, as it is on them now. */
+function expectTheData(): void {
+  const kept = readFileSync(join(folderOf("models"), BASE, "config.json"));
+  expect(kept).toEqual(readFileSync(join(MODELS_VOLUME, BASE, "config.json")));
+  const data = readFileSync(join(folderOf("data"), "general.json"));
+  expect(data).toEqual(readFileSync(join(ROOT, "examples/lumen7/general.json")));
+}
+
+const workloads = async (): Promise<Workloads> =>
+  workloadsOf(await stack.list<ApiObject>(ROLLED_KINDS));
+
+/** Workloads of the platform in the other namespace. */
+const neighbours = async (): Promise<Workloads> => workloadsOf(await list<ApiObject>(ROLLED_KINDS));
+
+/** Value of a key in the one Secret of a base name. */
+async function secretValue(base: string, key: string): Promise<string> {
+  const all = await stack.list<ApiObject & { data?: Record<string, string> }>("secrets");
+  const [secret, ...others] = all.filter(({ metadata }) =>
+    new RegExp(`^${base}-[^-]+$`).test(metadata.name),
+  );
+  if (others.length > 0) throw new Error(`more than one Secret is a ${base}`);
+  return Buffer.from(secret?.data?.[key] ?? "", "base64").toString();
+}
+
+/** Statuses of a chat with the model: at its own address, and through the front door. */
+async function chatStatuses(key: string): Promise<readonly number[]> {
+  const ask = async (port: number): Promise<number> => {
+    const response = await fetch(`http://${nodeAddress}:${String(port)}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${key}` },
+      body: JSON.stringify({
+        model: "base",
+        messages: [{ role: "user", content: "Hello" }],
+        max_tokens: 2,
+      }),
+    });
+    await response.arrayBuffer();
+    return response.status;
+  };
+  return [await ask(NODE_PORTS.model), await ask(NODE_PORTS.frontDoor)];
+}
+
+const password = (): Promise<string> =>
+  secretValue("mlflow-auth-secret", "MLFLOW_AUTH_ADMIN_PASSWORD");
+
+interface TrackedRun {
+  readonly info: { readonly run_id: string; readonly status: string };
+}
+
+/** The run in MLflow: how it has ended, and its loss at each step so far. */
+async function tracked(): Promise<{
+  readonly status: string;
+  readonly losses: readonly (readonly [step: number, loss: number])[];
+}> {
+  const server = { nodeAddress, outputs, login: `admin:${await password()}` };
+  const byName = `experiments/get-by-name?experiment_name=${NAME}`;
+  const { experiment } = await mlflow<{ experiment: { experiment_id: string } }>(server, byName);
+  const { runs = [] } = await mlflow<{ runs?: TrackedRun[] }>(server, "runs/search", {
+    experiment_ids: [experiment.experiment_id],
+  });
+  const [run, ...others] = runs;
+  if (run === undefined || others.length > 0) throw new Error("there is not one run");
+  const query = `run_id=${run.info.run_id}&metric_key=loss&max_results=1000`;
+  const { metrics = [] } = await mlflow<{ metrics?: { step: number; value: number }[] }>(
+    server,
+    `metrics/get-history?${query}`,
+  );
+  const losses = metrics.map(({ step, value }) => [step, value] as const);
+  return { status: run.info.status, losses: losses.sort(([one], [other]) => one - other) };
+}
+
+/** The losses that the trainer has written so far. */
+function written(id: string): readonly (readonly [step: number, loss: number])[] {
+  const log = readFileSync(join(folderOf("models"), id, "trainer_log.jsonl"), "utf8");
+  return log
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as { current_steps: number; loss?: number })
+    .flatMap(({ current_steps, loss }) => (loss === undefined ? [] : [[current_steps, loss]]));
+}
+
+const sql = (
+  statement: string,
+  as = "$(cat /var/run/secrets/postgres/password)",
+): Promise<Outcome> =>
+  stack.try(
+    `kubectl -n ${NAME} exec ${POSTGRES} -- sh -c ` +
+      `'PGPASSWORD=${as} psql -h 127.0.0.1 -U mlflow -v ON_ERROR_STOP=1 -At -c "${statement}" mlflow'`,
+  );
+
+test(
+  "a platform of plain manifests is taken over by the documented commands: the same objects, with their data",
+  async () => {
+    const [giveSecret = "", move = ""] = documented(...takingOver);
+    await stack.succeed(giveSecret);
+    const printed = await stack.succeed(move);
+    for (const name of [NAME, "model-output-pvc", "training-data-pvc"]) {
+      expect(printed).toMatch(new RegExp(` = .* (llmops|${name}) import`));
+    }
+    outputs = await stack.outputs();
+    expect(await identities()).toEqual(found);
+    expectTheData();
+    // The model that was on the claim is served from it.
+    expect(await chatStatuses(outputs.vllmApiKey)).toEqual([200, 200]);
+    const left = await stack.list<ApiObject>("jobs,deployments,hpa,secrets");
+    const plain = ["llama-factory-train", "llama-factory-inference", "hf-secret"];
+    expect(left.filter(({ metadata }) => plain.includes(metadata.name))).toEqual([]);
+  },
+  10 * MINUTES,
+);
+
+test(
+  "Postgres is killed while a run trains: the run goes on, and every loss of it is in MLflow",
+  async () => {
+    const { section, file } = trainingSettings();
+    stack.write("short.yaml", file);
+    stack.edit((config) => {
+      config["llmops:training"] = section;
+    });
+    let ended = false;
+    underWay = stack.try("pulumi up --skip-preview").finally(() => (ended = true));
+    await until("the first losses in MLflow", 300, async () => {
+      if (ended)
+        throw new Final(`the update has ended: ${(await underWay)?.text.slice(-4000) ?? ""}`);
+      return (await tracked()).losses.length > 0 ? true : undefined;
+    });
+    const [job] = await stack.list<ApiObject>("jobs");
+    const id = job?.metadata.name.replace("llama-factory-train-", "") ?? "";
+    const [pod] = await stack.list<Pod>("pods", "-l", "app.kubernetes.io/component=postgres");
+    if (pod === undefined) throw new Error("Postgres has no pod");
+    // Nothing of it can say goodbye; and then another pod takes over.
+    process.kill(firstProcess(pod), "SIGKILL");
+    const before = written(id).length;
+    await stack.kubectl("delete", "pod", POSTGRES, "--now");
+    await stack.kubectl("rollout", "status", "statefulset/mlflow-postgres", "--timeout=2m");
+    const meanwhile = written(id).length;
+    expect(before).toBeLessThan(STEPS);
+    expect(meanwhile).toBeGreaterThan(before);
+    expect(await underWay).toMatchObject({ code: 0 });
+    outputs = await stack.outputs();
+    expect(outputs.runId).toBe(id);
+    const losses = written(id);
+    expect(losses.map(([step]) => step)).toEqual(Array.from({ length: STEPS }, (_, at) => at + 1));
+    expect(await tracked()).toEqual({ status: "FINISHED", losses });
+  },
+  10 * MINUTES,
+);
+
+describe("other secrets roll the pods that use them, and no others", () => {
+  /** Sets secrets and updates; gives the workloads that have rolled, and the Secrets because of which. */
+  async function rotate(secrets: Readonly<Record<string, string>>): Promise<object> {
+    for (const [key, value] of Object.entries(secrets)) await stack.setSecret(key, value);
+    const [own, others] = [await workloads(), await neighbours()];
+    const names = await secretNames();
+    await stack.succeed("pulumi up --skip-preview");
+    expect(rolled(others, await neighbours())).toEqual({});
+    // Each old Secret has gone, and a new one has come.
+    expect(await secretNames()).toHaveLength(names.length);
+    return rolled(own, await workloads());
+  }
+
+  const secretNames = async (): Promise<readonly string[]> =>
+    (await stack.list<ApiObject>("secrets")).map(({ metadata }) => metadata.name);
+
+  test(
+    "of the hub and the database; and the namespace that is no longer adopted enforces Pod Security",
+    async () => {
+      const [oldHub, newDatabase] = [hubToken, newToken()];
+      const oldDatabase = await secretValue("mlflow-database-secret", "MLFLOW_DB_PASSWORD");
+      hubToken = newToken();
+      await hub.stop();
+      hub = await startOwnHub();
+      // What is there is not downloaded again.
+      rmSync(join(folderOf("models"), "sources"), { recursive: true });
+      await stack.succeed("pulumi config rm adoptNamespace");
+      expect(await rotate({ HF_TOKEN: hubToken, MLFLOW_DB_PASSWORD: newDatabase })).toEqual({
+        [`Job llama-factory-train-${outputs.runId}`]: ["hf-secret"],
+        "Deployment mlflow": ["mlflow-database-secret"],
+        "StatefulSet mlflow-postgres": ["mlflow-database-secret"],
+      });
+      expect(hub.downloads().join()).toContain("model.safetensors");
+      const info = `${hub.endpoint}/api/models/maker/base`;
+      const refused = await fetch(info, { headers: { authorization: `Bearer ${oldHub}` } });
+      expect(refused.status).toBe(401);
+      expect(await sql("SELECT 1", newDatabase)).toMatchObject({ code: 0, stdout: "1\n" });
+      const old = await sql("SELECT 1", oldDatabase);
+      expect(old.text).toContain("password authentication failed");
+      // The run was complete: nothing was trained anew, and nothing of it is gone.
+      expect((await tracked()).losses).toEqual(written(outputs.runId));
+      const [namespace] = await stack.list<ApiObject & { metadata: { labels: object } }>(
+        "namespaces",
+        `--field-selector=metadata.name=${NAME}`,
+      );
+      expect(namespace?.metadata.labels).toMatchObject({
+        "pod-security.kubernetes.io/enforce": "restricted",
+      });
+    },
+    10 * MINUTES,
+  );
+
+  test(
+    "of the models and of MLflow's login",
+    async () => {
+      const [oldKey, newKey] = [outputs.vllmApiKey, newToken()];
+      const [oldLogin, newLogin] = [await password(), newToken()];
+      const login = (word: string): Promise<unknown> =>
+        mlflow(
+          { nodeAddress, outputs, login: `admin:${word}` },
+          `experiments/get-by-name?experiment_name=${NAME}`,
+        );
+      expect(await rotate({ VLLM_API_KEY: newKey, MLFLOW_AUTH_ADMIN_PASSWORD: newLogin })).toEqual({
+        "Deployment llama-factory-inference-base": ["vllm-api-key"],
+        "Deployment llm-front-door": ["llm-front-door-key"],
+        [`Job llama-factory-train-${outputs.runId}`]: ["mlflow-auth-secret"],
+        "Deployment mlflow": ["mlflow-auth-secret"],
+      });
+      expect(await chatStatuses(newKey)).toEqual([200, 200]);
+      expect(await chatStatuses(oldKey)).toEqual([401, 401]);
+      expect(await login(newLogin)).toHaveProperty("experiment");
+      await expect(login(oldLogin)).rejects.toThrow(": 401 ");
+    },
+    10 * MINUTES,
+  );
+});
+
+test(
+  "a dump by the CronJob brings back what was lost with the database, by the documented commands",
+  async () => {
+    const before = await tracked();
+    const [dump = "", restore = "", drop = ""] = documented(
+      "docs/mlflow.md",
+      "Dumps, and how to restore one",
+    );
+    await stack.succeed(dump);
+    const emptied = await sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+    expect(emptied).toMatchObject({ code: 0 });
+    await expect(tracked()).rejects.toThrow("does not exist");
+    await stack.succeed(restore);
+    await stack.kubectl("rollout", "status", "deployment/mlflow", "--timeout=5m");
+    expect(await tracked()).toEqual(before);
+    const databases = "SELECT datname FROM pg_database WHERE datname LIKE 'mlflow_before_%'";
+    const kept = async (): Promise<string> =>
+      (await sql(databases.replaceAll("'", "'\\''"))).stdout.trim();
+    const replaced = await kept();
+    await stack.succeed(drop.replace("mlflow_before_<time>", replaced));
+    expect(await kept()).toBe("");
+  },
+  10 * MINUTES,
+);
+
+describe("what is protected", () => {
+  test(
+    "keeps destroy from removing anything, and destroy says what to do",
+    async () => {
+      const before = await workloads();
+      const { code, text } = await stack.try("pulumi destroy");
+      expect(code).not.toBe(0);
+      expect(text).toMatch(
+        /PersistentVolumeClaim::[\w-]+" cannot be deleted\s+because it is protected/,
+      );
+      expect(text).toContain("pulumi state unprotect");
+      expect(rolled(before, await workloads())).toEqual({});
+    },
+    3 * MINUTES,
+  );
+
+  test(
+    "stays, with its data, when all else is removed",
+    async () => {
+      await stack.succeed("pulumi destroy --exclude-protected --skip-preview");
+      await eventually("an end of all that the stack has made", 120, async () => {
+        const left = await stack.list<ApiObject>("pods,deployments,statefulsets,jobs,services");
+        return left.length === 0 ? true : undefined;
+      });
+      expect(await identities()).toEqual(found);
+      expectTheData();
+      expect(written(outputs.runId)).toHaveLength(STEPS);
+      expect(existsSync(join(folderOf("database"), "15"))).toBe(true);
+    },
+    5 * MINUTES,
+  );
+
+  test(
+    "stays in the cluster when the stack lets go of it",
+    async () => {
+      await stack.succeed("pulumi state unprotect --all");
+      await stack.succeed("pulumi destroy --skip-preview");
+      await stack.succeed(`pulumi stack rm ${NAME}`);
+      expect(await identities()).toEqual(found);
+      expectTheData();
+    },
+    3 * MINUTES,
+  );
+});
