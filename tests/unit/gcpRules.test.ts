@@ -405,6 +405,17 @@ describe("names and bounds", () => {
       { gke: { ...GKE, autoProvisioning: { cpu: 8, memoryGB: 8, gpus: [{ gpu: "l4", max: 1 }] } } },
       "gcp.gke.autoProvisioning.gpus.0.gpu",
     ],
+    // https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets/create
+    [
+      "secret",
+      { secretManager: { HF_TOKEN: { secret: "a".repeat(256), version: 1 } } },
+      "gcp.secretManager.HF_TOKEN.secret",
+    ],
+    [
+      "secret",
+      { secretManager: { HF_TOKEN: { secret: "hub.token", version: 1 } } },
+      "gcp.secretManager.HF_TOKEN.secret",
+    ],
     // https://cloud.google.com/sql/docs/postgres/instance-settings
     ["instance", { cloudSql: { name: "Mlflow" } }, "gcp.cloudSql.name"],
     ["tier", { cloudSql: { name: "mlflow", tier: "n1-standard-1" } }, "gcp.cloudSql.tier"],
