@@ -204,7 +204,7 @@ describe.each(STACKS)("stack %s", (stack) => {
       const referenced = env
         .filter((variable) => !("value" in variable))
         .map((variable) => variable.name)
-        .filter((key) => !["VLLM_API_KEY", "MLFLOW_TRACKING_PASSWORD"].includes(key));
+        .filter((key) => !["VLLM_API_KEY", "MLFLOW_TRACKING_PASSWORD", "POD_NAME"].includes(key));
       const published = env.find((variable) => variable.name === "LLMOPS_PUBLISH")?.value ?? "";
       const used = `${name === "fetch-model" ? (args[1] ?? "") : ""} ${published}`;
       expect(referenced).toEqual([
