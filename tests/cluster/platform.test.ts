@@ -69,6 +69,21 @@ async function runs(): Promise<readonly Run[]> {
   return (await mlflow<{ runs?: Run[] }>("runs/search", search)).runs ?? [];
 }
 
+const SERVED_TAG = "llmops.served.lumen7";
+const SAYS_WHERE =
+  /^lumen7 at http:\/\/llama-factory-inference-lumen7\.llmops\.svc:8000\/v1 since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
+
+/** What MLflow says of where a run, or a version of a registered model, is served, and since when. */
+const servedAt = ({ tags }: Pick<Run["data"], "tags">): string | undefined =>
+  tags?.find(({ key }) => key === SERVED_TAG)?.value;
+
+/** Registers a run as the first version of a model of this name. */
+async function register(name: string, run: Run): Promise<void> {
+  await mlflow("registered-models/create", { name });
+  const version = { name, source: `gs://models/${name}`, run_id: run.info.run_id };
+  await mlflow("model-versions/create", version);
+}
+
 const chat = (question: string, key = outputs.vllmApiKey): Promise<Response> =>
   models.chat({ nodeAddress, outputs, name: "lumen7" }, question, key);
 
@@ -108,6 +123,15 @@ describe("what `make local` leaves running", () => {
       const url = `http://${nodeAddress}:${String(nodePort)}/api/2.0/mlflow/metrics/get-history?${query}`;
       const { metrics } = (await (await fetch(url)).json()) as { metrics: { step: number }[] };
       expect(new Set(metrics.map(({ step }) => step)).size).toBe(maxSteps);
+    },
+    MINUTES,
+  );
+
+  test(
+    "MLflow says of the run where it is served, and since when",
+    async () => {
+      const [latest] = await runs();
+      expect(servedAt(latest?.data ?? {})).toMatch(SAYS_WHERE);
     },
     MINUTES,
   );
@@ -356,8 +380,11 @@ describe("faults, one at a time, while a new run trains", () => {
   );
 
   test(
-    "the vLLM pod is killed: another one takes its place and answers",
+    "the vLLM pod is killed: another one takes its place, answers, and tells MLflow of the run's version",
     async () => {
+      const [latest] = await runs();
+      if (latest === undefined) throw new Error("MLflow knows no run");
+      await register("lumen7-served", latest);
       const old = new Set((await serverPods()).map(({ metadata }) => metadata.uid));
       await kubectl(
         ...["delete", "pod", "-l", "app.kubernetes.io/component=inference"],
@@ -371,6 +398,14 @@ describe("faults, one at a time, while a new run trains", () => {
       });
       await eventually("its answer", 60, async () =>
         (await answer(lesson.question)).includes(lesson.answer_contains) ? true : undefined,
+      );
+      const { model_version } = await mlflow<{ model_version: Run["data"] }>(
+        "model-versions/get?name=lumen7-served&version=1",
+      );
+      expect(servedAt(model_version)).toMatch(SAYS_WHERE);
+      // The version has it in the run's place, and no earlier run is said to be served.
+      expect((await runs()).map(({ data }) => servedAt(data))).not.toContainEqual(
+        expect.any(String),
       );
     },
     6 * MINUTES,
