@@ -30,13 +30,16 @@ export class ModelStorage extends pulumi.ComponentResource {
   public readonly mlflowBackup: pulumi.Output<string> | undefined;
   /** Name of `hub-cache-pvc`, if the stack has one. */
   public readonly hubCache: pulumi.Output<string> | undefined;
+  /** Name of `compile-cache-pvc`, if the stack has one. */
+  public readonly compileCache: pulumi.Output<string> | undefined;
 
   public constructor(name: string, args: ModelStorageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llmops:index:ModelStorage", name, {}, opts);
     const claim = (base: string, volumeBase: string, settings: ClaimSettings) =>
       this.claim(base, volumeBase, settings, args);
-    const { modelOutput, trainingData, mlflow, mlflowDatabase, mlflowBackup, hubCache } =
+    const { modelOutput, trainingData, mlflow, mlflowDatabase, mlflowBackup } =
       args.settings.storage;
+    const { hubCache, compileCache } = args.settings.storage;
     this.modelOutput = claim(NAMES.modelOutput, "llama-model-pv", modelOutput);
     this.trainingData =
       trainingData && claim(NAMES.trainingData, "llama-training-data-pv", trainingData);
@@ -47,6 +50,8 @@ export class ModelStorage extends pulumi.ComponentResource {
     this.mlflowBackup =
       mlflowBackup && claim(NAMES.mlflowBackupClaim, "llama-mlflow-backup-pv", mlflowBackup);
     this.hubCache = hubCache && claim(NAMES.hubCache, "llama-hub-cache-pv", hubCache);
+    this.compileCache =
+      compileCache && claim(NAMES.compileCache, "llama-compile-cache-pv", compileCache);
     this.registerOutputs({
       modelOutput: this.modelOutput,
       trainingData: this.trainingData,
@@ -54,6 +59,7 @@ export class ModelStorage extends pulumi.ComponentResource {
       mlflowDatabase: this.mlflowDatabase,
       mlflowBackup: this.mlflowBackup,
       hubCache: this.hubCache,
+      compileCache: this.compileCache,
     });
   }
 

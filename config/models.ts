@@ -71,6 +71,11 @@ export const modelSchema = z.strictObject({
   cpuKvCacheGiB: z.int().min(1).max(512).default(4),
   placement,
   service,
+  /**
+   * `true`: keeps what the server compiles at its start, so that the next pod of the same image, model and options does
+   * not compile it again; on `storage.compileCache`, or in the folder `compile-cache` of `model-output-pvc`.
+   */
+  compileCache: z.boolean().default(false),
   /** Longest time that loading the model may take. */
   startupMinutes: z.int().min(1).max(240).default(30),
   /**

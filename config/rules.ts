@@ -143,6 +143,20 @@ const dcgmExporter: Rule = ({ images, training }) => {
     : [];
 };
 
+const compileCaches: Rule = ({ images, models }) =>
+  models.flatMap(({ compileCache }, index) => {
+    if (!compileCache || images.accelerator === "cuda") return [];
+    const key = `models[${String(index)}].compileCache`;
+    return [
+      {
+        key,
+        got: "true with images.accelerator cpu",
+        allowed: "false: on a CPU nothing is compiled",
+        fix: setCommand(key, "false"),
+      },
+    ];
+  });
+
 const trainedModels: Rule = ({ models, training }) =>
   usedSources({ models, training }).flatMap(({ key, source }) => {
     if (source.kind !== "training" || training !== undefined) return [];
@@ -194,6 +208,7 @@ const RULES: readonly Rule[] = [
   replicaBounds,
   gpus,
   flashAttention,
+  compileCaches,
   dcgmExporter,
   trainedModels,
   trainingDataClaim,

@@ -1,5 +1,6 @@
 import type { Fault } from "./faults";
 import { removeCommand, setCommand } from "./faults";
+import type { ModelSettings } from "./models";
 import type { Settings } from "./schema";
 import type { ModelSource } from "./sources";
 import { ARCHIVE, isDownloaded } from "./sources";
@@ -17,22 +18,29 @@ function claimOf(
   return isDownloaded(source) && hubCache !== undefined ? "hubCache" : "modelOutput";
 }
 
-/** The first claim of these sources that only one node at a time can mount. */
+/** The claim that compiled code is kept on. */
+const keptOn = ({ compileCache }: Settings["storage"]): "modelOutput" | "compileCache" =>
+  compileCache === undefined ? "modelOutput" : "compileCache";
+
+/** The first claim of a model's pods that only one node at a time can mount. */
 function oneNodeClaim(
-  sources: readonly ModelSource[],
+  { source, adapters, compileCache }: ModelSettings,
   storage: Settings["storage"],
-): "modelOutput" | "hubCache" | undefined {
-  return sources
-    .map((source) => claimOf(source, storage))
-    .find((name) => {
-      const claim = name && storage[name];
-      return claim?.accessMode === "ReadWriteOnce" && claim.volume.kind !== "hostPath";
-    });
+): "modelOutput" | "hubCache" | "compileCache" | undefined {
+  const read = [source, ...adapters.map((each) => each.source)];
+  return [
+    ...read.map((each) => claimOf(each, storage)),
+    ...(compileCache ? [keptOn(storage)] : []),
+  ].find((name) => {
+    const claim = name && storage[name];
+    return claim?.accessMode === "ReadWriteOnce" && claim.volume.kind !== "hostPath";
+  });
 }
 
 const sharedVolume: Rule = ({ models, storage }) =>
-  models.flatMap(({ replicas, surge, source, adapters }, index) => {
-    const name = oneNodeClaim([source, ...adapters.map((each) => each.source)], storage);
+  models.flatMap((model, index) => {
+    const { replicas, surge } = model;
+    const name = oneNodeClaim(model, storage);
     if (name === undefined) return [];
     const key = `models[${String(index)}]`;
     const many = replicas.max > 1 ? `replicas.max ${String(replicas.max)}` : undefined;

@@ -46,6 +46,8 @@ export const storageSchema = z.strictObject({
   mlflowBackup: claim("10Gi").optional(),
   /** `hub-cache-pvc`: what is downloaded. @default the folder sources of `model-output-pvc` */
   hubCache: claim("100Gi").optional(),
+  /** `compile-cache-pvc`: what servers compile. @default the folder compile-cache of `model-output-pvc` */
+  compileCache: claim("20Gi").optional(),
 });
 
 /** One claim of the storage section. */

@@ -15,6 +15,8 @@ export interface ModelClaims {
   readonly modelOutput: Input<string>;
   /** Where downloads go; undefined: onto `modelOutput`. */
   readonly hubCache: Input<string> | undefined;
+  /** Where compiled code is kept; undefined: on `modelOutput`. */
+  readonly compileCache?: Input<string> | undefined;
 }
 
 /** What a pod needs to be able to read a model. */
@@ -22,7 +24,7 @@ export interface ModelPieces {
   /** Annotations of the pod. */
   readonly annotations: Readonly<Record<string, string>>;
   readonly initContainers: types.input.core.v1.Container[];
-  /** Read-only mounts of the container that reads the model. */
+  /** Mounts of the container that reads the model; of what it reads, read-only. */
   readonly mounts: types.input.core.v1.VolumeMount[];
   /** Volumes besides that of `model-output-pvc`. */
   readonly volumes: NamedVolume[];

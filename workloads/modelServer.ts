@@ -3,6 +3,8 @@ import type { types } from "@pulumi/kubernetes";
 import type { ModelSettings } from "../config/models";
 import { answeredNames, loadMinutes } from "../config/models";
 import type { ModelSource } from "../config/sources";
+import type { CompilingServer } from "./compileCache";
+import { CACHE_FOLDER, CACHE_VOLUME, keepEnv, keptPieces } from "./compileCache";
 import type { ModelClaims, ModelPieces } from "./modelPieces";
 import { joinPieces, modelPieces } from "./modelPieces";
 import { PORTS, labels, selectorLabels } from "./names";
@@ -28,10 +30,7 @@ const PRE_STOP_SECONDS = 15;
 const TEARDOWN_SECONDS = 15;
 
 /** What the pod of a model server is made of. */
-export interface ModelServerPodArgs extends ServerArgs {
-  readonly accelerator: "cuda" | "cpu";
-  readonly image: Input<string>;
-  readonly claims: ModelClaims;
+export interface ModelServerPodArgs extends CompilingServer {
   readonly configMap: Input<string>;
   readonly pullSecrets: readonly string[];
   /** Whether the pod acts as a Google service account. */
@@ -39,9 +38,6 @@ export interface ModelServerPodArgs extends ServerArgs {
 }
 
 const OUTPUT_VOLUME = "model-storage";
-
-/** Folder with everything that is compiled at the start; it outlives the container, not the pod. */
-const CACHE_FOLDER = `${HOME}/.cache`;
 
 function environment(args: ModelServerPodArgs): types.input.core.v1.EnvVar[] {
   const cpu: Record<string, string> =
@@ -66,6 +62,7 @@ function environment(args: ModelServerPodArgs): types.input.core.v1.EnvVar[] {
     }),
     ...SERVERS[args.settings.server].env(args),
     ...servedTagsEnv(args),
+    ...keepEnv(args),
   ];
 }
 
@@ -134,7 +131,8 @@ function servedPieces(args: ModelServerPodArgs): ModelPieces {
   const common = { ...args, fetchResources, outputVolume: OUTPUT_VOLUME };
   const pieces = (of: ModelSource, adapter?: string): ModelPieces =>
     modelPieces({ ...common, source: of, adapter, served: servedModel(of, args.trained, adapter) });
-  return joinPieces([pieces(source), ...adapters.map((each) => pieces(each.source, each.name))]);
+  const models = [pieces(source), ...adapters.map((each) => pieces(each.source, each.name))];
+  return joinPieces([...models, ...keptPieces(args, OUTPUT_VOLUME)]);
 }
 
 function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTemplateSpec {
@@ -165,7 +163,7 @@ function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTempla
           volumeMounts: [
             ...pieces.mounts,
             { name: "config", mountPath: CONFIG_FOLDER, readOnly: true },
-            { name: "cache", mountPath: CACHE_FOLDER },
+            { name: CACHE_VOLUME, mountPath: CACHE_FOLDER },
             { name: "shm", mountPath: "/dev/shm" },
           ],
         },
@@ -174,7 +172,7 @@ function modelServerPod(args: ModelServerPodArgs): types.input.core.v1.PodTempla
         ...outputVolume(claims, pieces),
         ...pieces.volumes,
         { name: "config", configMap: { name: args.configMap } },
-        { name: "cache", emptyDir: {} },
+        { name: CACHE_VOLUME, emptyDir: {} },
         { name: "shm", emptyDir: { medium: "Memory", sizeLimit: settings.resources.shm } },
       ],
     },

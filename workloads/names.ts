@@ -27,9 +27,11 @@ export const NAMES = {
   mlflowDatabaseClaim: "mlflow-database-pvc",
   mlflowBackupClaim: "mlflow-backup-pvc",
   hubCache: "hub-cache-pvc",
+  compileCache: "compile-cache-pvc",
   secretReader: "llmops-secrets",
   secretStore: "secret-manager",
   fetchContainer: "fetch-model",
+  restoreContainer: "restore-compile-cache",
   fetchDataContainer: "fetch-data",
 } as const;
 

@@ -73,16 +73,18 @@ describe("ModelStorage", () => {
     }
   });
 
-  test("a hub cache is a claim of its own, kept as its settings say", async () => {
-    const hubCache = { volume: hostPath, protect: false };
-    const made = await storage({ volume: mine }, { hubCache });
+  test.each([
+    ["hubCache", "hub-cache", "100Gi"],
+    ["compileCache", "compile-cache", "20Gi"],
+  ])("%s is a claim of its own, kept as its settings say", async (key, name, size) => {
+    const made = await storage({ volume: mine }, { [key]: { volume: hostPath, protect: false } });
     expect(summary(made)).toEqual([
-      "PersistentVolume llama-hub-cache-pv < storage",
-      "PersistentVolumeClaim hub-cache-pvc < storage",
+      `PersistentVolume llama-${name}-pv < storage`,
+      `PersistentVolumeClaim ${name}-pvc < storage`,
     ]);
     expect(byKind(made, "PersistentVolumeClaim").inputs).toMatchObject({
-      metadata: { name: "hub-cache-pvc", namespace: "ns" },
-      spec: { resources: { requests: { storage: "100Gi" } } },
+      metadata: { name: `${name}-pvc`, namespace: "ns" },
+      spec: { resources: { requests: { storage: size } } },
     });
     for (const { opts } of made) expect(opts.retainOnDelete).toBe(false);
   });

@@ -2,6 +2,7 @@
 
 serve MODEL …   check the folders of model and adapters, then become `vllm serve MODEL …`
 api FILE …      check the model folder, then run `llamafactory-cli api FILE …`, and end what stays
+restore         unpack what an earlier server of the same image, model and options has compiled
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from pathlib import Path
 
 import yaml
 
+from llmops_inference import compile_cache
 from llmops_inference.model_folder import find_adapter_fault, find_fault
 from llmops_inference.supervise import Supervisor
 
-USAGE = "usage: serve MODEL [vllm arguments] | api FILE [key=value …]"
+USAGE = "usage: serve MODEL [vllm arguments] | api FILE [key=value …] | restore"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs a command; comes back only where the server cannot be started."""
+    if list(arguments) == ["restore"]:
+        return restore()
     if len(arguments) < 2 or arguments[0] not in ("serve", "api"):
         return fail(USAGE)
     command, target = arguments[0], arguments[1]
@@ -37,7 +41,15 @@ def serve(model: str, options: Sequence[str]) -> int:
     for adapter in adapters(options):
         if is_local(adapter) and (fault := find_adapter_fault(Path(adapter))):
             return fail(fault)
+    compile_cache.keep(os.environ)
     return become(["vllm", "serve", model, *options])
+
+
+def restore() -> int:
+    """Gives a server what is kept for it; it starts without, too."""
+    folder, key = (os.environ[f"LLMOPS_COMPILE_CACHE{suffix}"] for suffix in ("", "_KEY"))
+    compile_cache.say(compile_cache.restore(Path(folder), key, compile_cache.cache_of(os.environ)))
+    return 0
 
 
 def adapters(options: Sequence[str]) -> Iterator[str]:
@@ -65,6 +77,7 @@ def api(file: Path, options: Sequence[str]) -> int:
         return fail(fault)
     if shutil.which("llamafactory-cli") is None:
         return fail("llamafactory-cli is not installed in this image")
+    compile_cache.keep(os.environ)
     port = int(os.environ.get("API_PORT", "8000"))
     return Supervisor(port).run(["llamafactory-cli", "api", str(file), *options])
 
