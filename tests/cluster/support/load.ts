@@ -138,7 +138,8 @@ export interface Comparison {
   readonly measure: string;
   readonly ours: number;
   readonly against: string;
-  readonly theirs: number;
+  /** Left out where it was not over when the test stopped waiting. */
+  readonly theirs: number | undefined;
   /** Largest ratio that is good. */
   readonly target?: number;
 }
@@ -147,14 +148,14 @@ export interface Comparison {
 export function timeTable(comparisons: readonly Comparison[]): string {
   const seconds = (value: number): string => `${value.toFixed(1)} s`;
   const rows = comparisons.map(({ measure, ours, against, theirs, target }) => {
-    const ratio = ours / theirs;
+    const ratio = theirs === undefined ? undefined : ours / theirs;
     return [
       measure,
       seconds(ours),
-      `${against} ${seconds(theirs)}`,
-      ratio.toFixed(2),
+      theirs === undefined ? `${against}: never` : `${against} ${seconds(theirs)}`,
+      ratio?.toFixed(2) ?? "",
       target === undefined ? "" : `≤ ${String(target)}`,
-      target === undefined ? "" : ratio <= target ? "ok" : "short",
+      target === undefined || ratio === undefined ? "" : ratio <= target ? "ok" : "short",
     ].join(" | ");
   });
   return table(

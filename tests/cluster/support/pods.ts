@@ -39,6 +39,12 @@ export async function replicasOf(deployment: string): Promise<number> {
   return Number(await kubectl(...args));
 }
 
+/** Whether an autoscaler wants more pods than it may have. */
+export async function wantsMore(autoscaler: string): Promise<boolean> {
+  const path = 'jsonpath={.status.conditions[?(@.type=="ScalingLimited")].reason}';
+  return (await kubectl("get", "hpa", autoscaler, "-o", path)) === "TooManyReplicas";
+}
+
 /** Process of this machine that is the first one of a container. */
 export function firstProcess({ status }: Pod): number {
   const id = status.containerStatuses?.[0]?.containerID?.replace(/^.*:\/\//, "");
