@@ -59,4 +59,4 @@ preview: $(STAMP) ## What a pull request changes, as Markdown: make preview STAC
 	@$(RUN) preview "$(STACK)"
 
 render: $(STAMP) ## Kubernetes objects of a stack as files: make render STACK=dev OUT=rendered/dev
-	@$(NODE) -r ts-node/register/transpile-only scripts/render.ts "$(STACK)" "$(OUT)"
+	@$(NODE) --require ./scripts/typescript.cjs scripts/render.ts "$(STACK)" "$(OUT)"

@@ -14,7 +14,7 @@ export interface Peer {
 
 /** Writes the Kubernetes objects of the stack `prod` as files, as `make render` does. Gives their number. */
 export async function renderProd(folder: string): Promise<number> {
-  const script = ["-r", "ts-node/register/transpile-only", join("scripts", "render.ts")];
+  const script = ["--require", "./scripts/typescript.cjs", join("scripts", "render.ts")];
   const at = { cwd: ROOT, env: process.env };
   await succeed([process.execPath, ...script, "prod", folder], at);
   return (await readdir(folder)).length;

@@ -54,7 +54,7 @@ export async function makeStack(kubeconfig: string, models?: number): Promise<Be
   for (const name of ["package.json", "tsconfig.json", "Pulumi.yaml"]) {
     await copyFile(join(ROOT, name), join(folder, name));
   }
-  const linked = ["index.ts", "config", "workloads", "components", "images", "examples"];
+  const linked = ["index.ts", "config", "workloads", "components", "images", "examples", "scripts"];
   for (const name of [...linked, "node_modules"])
     await symlink(join(ROOT, name), join(folder, name));
   await mkdir(join(folder, "state"));

@@ -4,7 +4,6 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 
 import * as pulumi from "@pulumi/pulumi";
-import { register } from "ts-node";
 import { parse } from "yaml";
 
 import { ROOT } from "./stack.ts";
@@ -21,8 +20,8 @@ const texts = Object.entries(config).map(([key, value]) => [
   key,
   typeof value === "string" ? value : JSON.stringify(value),
 ]);
-register({ project: join(ROOT, "tsconfig.json") });
 const load = createRequire(join(ROOT, "package.json"));
+load("./scripts/typescript.cjs");
 let first: number | undefined;
 await pulumi.runtime.setMocks(
   {

@@ -9,7 +9,7 @@ trap 'rm -rf "$scratch"' EXIT
 failed=0
 
 npm audit --omit=dev --json > "$scratch/found.json" 2> "$scratch/log" || true
-node_modules/.bin/node -r ts-node/register/transpile-only scripts/auditReport.ts npm package-lock.json "$scratch/found.json" || failed=1
+node_modules/.bin/node --require ./scripts/typescript.cjs scripts/auditReport.ts npm package-lock.json "$scratch/found.json" || failed=1
 
 python3 -m venv "$scratch/venv"
 if ! "$scratch/venv/bin/pip" install --quiet --require-hashes --requirement scripts/audit.lock; then
@@ -19,6 +19,6 @@ fi
 for lock in images/{training,inference}/{cpu,cuda}.lock images/mlflow/mlflow.lock images/models/models.lock; do
   "$scratch/venv/bin/pip-audit" --disable-pip --progress-spinner=off --format=json \
     --requirement "$lock" > "$scratch/found.json" 2> "$scratch/log" || true
-  node_modules/.bin/node -r ts-node/register/transpile-only scripts/auditReport.ts pip "$lock" "$scratch/found.json" || failed=1
+  node_modules/.bin/node --require ./scripts/typescript.cjs scripts/auditReport.ts pip "$lock" "$scratch/found.json" || failed=1
 done
 exit "$failed"

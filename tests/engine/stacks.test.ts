@@ -67,7 +67,15 @@ async function programProject(stack: string): Promise<PulumiProject> {
     await rm(join(project.folder, name));
     await copyFile(join(ROOT, name), join(project.folder, name));
   }
-  for (const name of ["index.ts", "config", "workloads", "components", "images", "examples"]) {
+  for (const name of [
+    "index.ts",
+    "config",
+    "workloads",
+    "components",
+    "images",
+    "examples",
+    "scripts",
+  ]) {
     await symlink(join(ROOT, name), join(project.folder, name));
   }
   await project.succeed("stack", "init", stack);

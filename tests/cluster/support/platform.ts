@@ -94,7 +94,7 @@ export interface Change {
 /** Copies the program, without the settings of any stack, into a folder of its own. */
 export function copyProgram(): string {
   const folder = mkdtempSync(join(tmpdir(), "llmops-copy-"));
-  const parts = ["index.ts", "config", "workloads", "components", "images", "examples"];
+  const parts = ["index.ts", "config", "workloads", "components", "images", "examples", "scripts"];
   for (const name of [...parts, "package.json", "tsconfig.json", "Pulumi.yaml"]) {
     cpSync(join(ROOT, name), join(folder, name), { recursive: true });
   }

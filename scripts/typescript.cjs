@@ -1,0 +1,97 @@
+/**
+ * Lets Node load the project's TypeScript modules: `node --require ./scripts/typescript.cjs`. Pulumi.yaml names it in place of
+ * Pulumi's own way, ts-node, which loads the TypeScript compiler and transpiles everything at each start. Here each
+ * module is transpiled once (types are checked by `make lint`), and what V8 has compiled is kept too.
+ */
+"use strict";
+const { createHash } = require("node:crypto");
+const { mkdirSync, readFileSync, renameSync, writeFileSync } = require("node:fs");
+const { SourceMap, _extensions: extensions, enableCompileCache } = require("node:module");
+const { dirname, join } = require("node:path");
+
+const CACHE = join(dirname(__dirname), "node_modules", ".cache", "llmops");
+const OPTIONS = {
+  configFile: false,
+  swcrc: false,
+  jsc: { parser: { syntax: "typescript" }, target: "es2022" },
+  module: { type: "commonjs" },
+  sourceMaps: true,
+};
+const RECIPE = JSON.stringify([require("@swc/core/package.json").version, OPTIONS]);
+
+/** Source maps of the loaded modules, as text, by file. */
+const maps = new Map();
+
+enableCompileCache(join(CACHE, "v8"));
+extensions[".ts"] = (module, file) => {
+  if (maps.size === 0) readMapsForFatalErrorsOnly();
+  const { code, map } = transpiled(file);
+  maps.set(file, map);
+  module._compile(code, file);
+};
+
+/** A module as JavaScript, with its source map: kept by its source, the map on the first line. */
+function transpiled(file) {
+  const source = readFileSync(file, "utf8");
+  const key = createHash("sha256").update(RECIPE).update(source).digest("hex");
+  const entry = join(CACHE, "js", `${key}.js`);
+  const [map, ...lines] = read(entry)?.split("\n") ?? [];
+  if (map !== undefined) return { map, code: lines.join("\n") };
+  const fresh = require("@swc/core").transformSync(source, { ...OPTIONS, filename: file });
+  keep(entry, `${fresh.map}\n${fresh.code}`);
+  return fresh;
+}
+
+function read(entry) {
+  try {
+    return readFileSync(entry, "utf8");
+  } catch (error) {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Whole or not at all, so that several programs may start at once. */
+function keep(entry, text) {
+  const partial = `${entry}.${process.pid}`;
+  try {
+    mkdirSync(dirname(entry), { recursive: true });
+    writeFileSync(partial, text);
+    renameSync(partial, entry);
+  } catch (error) {
+    // An installation that may not be written to works, only slower.
+    if (error.code !== "EACCES" && error.code !== "EROFS") throw error;
+  }
+}
+
+/**
+ * Pulumi keeps the stack of every promise as text and lets source-map-support translate each frame of it, a fifth of a
+ * preview's time. Nobody reads them: frames are translated once an error ends the program.
+ */
+function readMapsForFatalErrorsOnly() {
+  Error.prepareStackTrace = undefined;
+  const translate = () => {
+    Error.prepareStackTrace = (error, frames) =>
+      [String(error), ...frames.map((frame) => `    at ${inSource(frame)}`)].join("\n");
+  };
+  process.on("uncaughtExceptionMonitor", translate);
+  // Another listener of this kind would by itself make Node go on after a rejection.
+  if (process.listenerCount("unhandledRejection") > 0) {
+    process.prependListener("unhandledRejection", translate);
+  }
+}
+
+function inSource(frame) {
+  const [file, line, column] = [
+    frame.getFileName(),
+    frame.getLineNumber(),
+    frame.getColumnNumber(),
+  ];
+  const map = maps.get(file);
+  if (map === undefined) return String(frame);
+  const { lineNumber, columnNumber } = new SourceMap(JSON.parse(map)).findOrigin(line, column);
+  return String(frame).replace(
+    `${file}:${line}:${column}`,
+    `${file}:${lineNumber}:${columnNumber}`,
+  );
+}
