@@ -1,6 +1,8 @@
 import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
+import { bundleStandins } from "./bundle.ts";
+
 /** The launchers and the source file each one starts. */
 const launchers = {
   "pulumi-language-nodejs": "language-nodejs.ts",
@@ -34,6 +36,7 @@ export async function installStandins(
   names: readonly PluginName[] = pluginNames,
 ): Promise<void> {
   await mkdir(binDir, { recursive: true });
+  const bundles = await bundleStandins(sourceDir, Object.values(launchers));
   for (const name of pluginNames) {
     const file = join(binDir, name);
     if (!names.includes(name)) {
@@ -41,13 +44,10 @@ export async function installStandins(
       continue;
     }
     const partial = `${file}.${process.pid}`;
-    const command = [nodePath, "--disable-warning=ExperimentalWarning"].map(quoted).join(" ");
-    const source = quoted(join(sourceDir, launchers[name]));
-    const cache = quoted(join(binDir, ".node-cache"));
-    await writeFile(
-      partial,
-      `#!/bin/sh\nNODE_COMPILE_CACHE=${cache} exec ${command} ${source} "$@"\n`,
-    );
+    const bundle = join(bundles, launchers[name].replace(/\.ts$/, ".mjs"));
+    const command = [nodePath, bundle].map(quoted).join(" ");
+    const cache = quoted(join(bundles, "v8"));
+    await writeFile(partial, `#!/bin/sh\nNODE_COMPILE_CACHE=${cache} exec ${command} "$@"\n`);
     await chmod(partial, 0o755);
     await rename(partial, file);
   }

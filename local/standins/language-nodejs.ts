@@ -52,6 +52,8 @@ function programEnvironment(request: rpc.RunRequest): NodeJS.ProcessEnv {
   const config = Object.fromEntries(request.getConfigMap().entries());
   return {
     ...process.env,
+    // This process' launcher has set it for this process: the program keeps its own.
+    NODE_COMPILE_CACHE: undefined,
     PULUMI_CONFIG: JSON.stringify(config),
     PULUMI_CONFIG_SECRET_KEYS: JSON.stringify(request.getConfigsecretkeysList()),
     ...(options["typescript"] === false ? {} : { PULUMI_NODEJS_TYPESCRIPT: "true" }),
