@@ -24,11 +24,26 @@ const maps = new Map();
 
 enableCompileCache(join(CACHE, "v8"));
 extensions[".ts"] = (module, file) => {
-  if (maps.size === 0) readMapsForFatalErrorsOnly();
   const { code, map } = transpiled(file);
   maps.set(file, map);
   module._compile(code, file);
 };
+
+// Pulumi keeps the stack of every promise as text and has source-map-support translate each frame of it, a fifth of a
+// preview's time. Nobody reads them: frames are translated once an error ends the program.
+process.on("uncaughtExceptionMonitor", translateStacks);
+process.nextTick(() => {
+  Error.prepareStackTrace = undefined;
+  // As the only listener it would make Node go on after a rejection.
+  if (process.listenerCount("unhandledRejection") > 0) {
+    process.prependListener("unhandledRejection", translateStacks);
+  }
+});
+
+function translateStacks() {
+  Error.prepareStackTrace = (error, frames) =>
+    [String(error), ...frames.map((frame) => `    at ${inSource(frame)}`)].join("\n");
+}
 
 /** A module as JavaScript, with its source map: kept by its source, the map on the first line. */
 function transpiled(file) {
@@ -61,23 +76,6 @@ function keep(entry, text) {
   } catch (error) {
     // An installation that may not be written to works, only slower.
     if (error.code !== "EACCES" && error.code !== "EROFS") throw error;
-  }
-}
-
-/**
- * Pulumi keeps the stack of every promise as text and lets source-map-support translate each frame of it, a fifth of a
- * preview's time. Nobody reads them: frames are translated once an error ends the program.
- */
-function readMapsForFatalErrorsOnly() {
-  Error.prepareStackTrace = undefined;
-  const translate = () => {
-    Error.prepareStackTrace = (error, frames) =>
-      [String(error), ...frames.map((frame) => `    at ${inSource(frame)}`)].join("\n");
-  };
-  process.on("uncaughtExceptionMonitor", translate);
-  // Another listener of this kind would by itself make Node go on after a rejection.
-  if (process.listenerCount("unhandledRejection") > 0) {
-    process.prependListener("unhandledRejection", translate);
   }
 }
 
