@@ -27,7 +27,24 @@ case "$1" in
 esac
 `;
 
-/** The stack `prod` in a folder with a state of its own. */
+/**
+ * A program that creates as many ConfigMaps as it is told to, and nothing else: what is measured of it is Pulumi's own.
+ */
+const BARE = `
+const k8s = require("@pulumi/kubernetes");
+const pulumi = require("@pulumi/pulumi");
+const config = new pulumi.Config("llmops");
+const { namespace, objects } = config.requireObject("bare");
+for (let index = 0; index < objects; index += 1) {
+  const name = "bare-" + objects + "-" + index;
+  new k8s.core.v1.ConfigMap(name, {
+    metadata: { name, namespace },
+    data: { text: "x".repeat(2000) },
+  });
+}
+`;
+
+/** A stack in a folder with a state of its own. */
 export interface BenchStack {
   readonly folder: string;
   readonly env: NodeJS.ProcessEnv;
@@ -47,16 +64,35 @@ interface StackFile {
  */
 export async function makeStack(kubeconfig: string, models?: number): Promise<BenchStack> {
   const folder = await mkdtemp(join(tmpdir(), "llmops-bench-"));
-  const bin = join(folder, "bin");
-  await installStandins(bin, process.execPath, join(ROOT, "local", "standins"));
-  await writeFile(join(bin, "docker"), DOCKER);
-  await chmod(join(bin, "docker"), 0o755);
   for (const name of ["package.json", "tsconfig.json", "Pulumi.yaml"]) {
     await copyFile(join(ROOT, name), join(folder, name));
   }
   const linked = ["index.ts", "config", "workloads", "components", "images", "examples", "scripts"];
-  for (const name of [...linked, "node_modules"])
-    await symlink(join(ROOT, name), join(folder, name));
+  for (const name of linked) await symlink(join(ROOT, name), join(folder, name));
+  return finishStack(folder, kubeconfig, await settings(models));
+}
+
+/** The bare program with so many objects, in the namespace `default`. */
+export async function makeBareStack(kubeconfig: string, objects: number): Promise<BenchStack> {
+  const folder = await mkdtemp(join(tmpdir(), "llmops-bench-"));
+  await writeFile(join(folder, "index.js"), BARE);
+  await writeFile(join(folder, "package.json"), JSON.stringify({ name: "bare", main: "index.js" }));
+  const runtime = { name: "nodejs", options: { typescript: false } };
+  await writeFile(join(folder, "Pulumi.yaml"), stringify({ name: "llmops", runtime }));
+  const bare = { namespace: "default", objects };
+  return finishStack(folder, kubeconfig, { "llmops:bare": bare });
+}
+
+async function finishStack(
+  folder: string,
+  kubeconfig: string,
+  config: object,
+): Promise<BenchStack> {
+  const bin = join(folder, "bin");
+  await installStandins(bin, process.execPath, join(ROOT, "local", "standins"));
+  await writeFile(join(bin, "docker"), DOCKER);
+  await chmod(join(bin, "docker"), 0o755);
+  await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
   await mkdir(join(folder, "state"));
   const env = {
     ...process.env,
@@ -70,7 +106,7 @@ export async function makeStack(kubeconfig: string, models?: number): Promise<Be
   await succeed(pulumiCommand("stack", "init", "prod"), { cwd: folder, env });
   const file = join(folder, "Pulumi.prod.yaml");
   const salt = parse(await readFile(file, "utf8")) as object;
-  await writeFile(file, stringify({ ...salt, config: await settings(models) }));
+  await writeFile(file, stringify({ ...salt, config }));
   return { folder, env };
 }
 
@@ -89,6 +125,15 @@ async function settings(models?: number): Promise<object> {
       ? {}
       : { "llmops:models": copies, "llmops:namespace": `llmops-${String(models)}` }),
   };
+}
+
+/** How many objects of the cluster the stack has. */
+export async function resourcesOf({ folder, env }: BenchStack): Promise<number> {
+  const text = await succeed(pulumiCommand("stack", "export"), { cwd: folder, env });
+  const { deployment } = JSON.parse(text) as {
+    readonly deployment: { readonly resources: readonly { readonly type: string }[] };
+  };
+  return deployment.resources.filter(({ type }) => type.startsWith("kubernetes:")).length;
 }
 
 /** A command line of the Pulumi CLI. */

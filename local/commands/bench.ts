@@ -25,7 +25,7 @@ export interface Row {
   readonly against: string;
   /** What `ours` is divided by. */
   readonly bound: number;
-  /** Highest ratio that is good. @default 1 */
+  /** Highest ratio that is good: Infinity where the row is shown for comparison only. @default 1 */
   readonly most?: number;
   /** @default the bound itself */
   readonly target?: string;
@@ -34,13 +34,14 @@ export interface Row {
 /** `| measure | ours | against | ratio | target | ok |` */
 export function renderRow({ measure, ours, unit, against, bound, most = 1, target }: Row): string {
   const ratio = ours / bound;
+  const held = most < Infinity;
   const cells = [
     measure,
     `${ours.toFixed(Math.abs(ours) < 1 ? 2 : 1)} ${unit}`,
     against,
     ratio.toFixed(2),
-    target ?? `≤ ${Number(bound.toFixed(1))} ${unit}`,
-    ratio <= most ? "ok" : "short",
+    held ? (target ?? `≤ ${Number(bound.toFixed(1))} ${unit}`) : "",
+    held ? (ratio <= most ? "ok" : "short") : "",
   ];
   return `| ${cells.join(" | ")} |`;
 }

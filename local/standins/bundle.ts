@@ -43,7 +43,7 @@ export async function bundleStandins(
         target: "node22",
         format: "esm",
         banner: { js: COMMONJS },
-        logLevel: "warning",
+        logLevel: "silent",
       });
       await rename(fresh, folder);
     } finally {

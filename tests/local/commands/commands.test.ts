@@ -167,6 +167,7 @@ describe("bench", () => {
     expect(renderRow({ ...row, most: 1.2, target: "ratio ≤ 1.2" })).toBe(
       "| up | 12.0 s | bound | 1.20 | ratio ≤ 1.2 | ok |",
     );
+    expect(renderRow({ ...row, most: Infinity })).toBe("| up | 12.0 s | bound | 1.20 |  |  |");
   });
 
   test("takes the last run of each kind", () => {
