@@ -175,17 +175,16 @@ function print(rows: readonly Row[]): void {
   for (const row of rows) process.stdout.write(`${renderRow(row)}\n`);
 }
 
-const over = new AbortController();
 const plane = await ControlPlane.start();
+const over = new AbortController();
+const playing = playControllers(plane, over.signal);
 try {
-  const playing = playControllers(plane, over.signal);
   print(await programStart());
   print(await againstTofu(plane));
   print(await growth(plane));
   print(await largeRows(plane));
-  over.abort();
-  await playing;
 } finally {
   over.abort();
+  await playing;
   await plane.stop();
 }

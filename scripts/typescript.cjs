@@ -6,7 +6,7 @@
 "use strict";
 const { createHash } = require("node:crypto");
 const { mkdirSync, readFileSync, renameSync, writeFileSync } = require("node:fs");
-const { SourceMap, _extensions: extensions, enableCompileCache } = require("node:module");
+const Module = require("node:module");
 const { dirname, join } = require("node:path");
 
 const CACHE = join(dirname(__dirname), "node_modules", ".cache", "llmops");
@@ -22,12 +22,30 @@ const RECIPE = JSON.stringify([require("@swc/core/package.json").version, OPTION
 /** Source maps of the loaded modules, as text, by file. */
 const maps = new Map();
 
-enableCompileCache(join(CACHE, "v8"));
-extensions[".ts"] = (module, file) => {
+Module.enableCompileCache(join(CACHE, "v8"));
+Module._extensions[".ts"] = (module, file) => {
   const { code, map } = transpiled(file);
   maps.set(file, map);
   module._compile(code, file);
 };
+
+// Pulumi's SDK loads npm's package manager and the TypeScript compiler at each start, for functions that a program has it
+// serialize. Ours has none: half of the SDK's modules are not loaded.
+if (process.argv[1]?.includes("@pulumi/pulumi/cmd/run")) {
+  for (const name of ["@npmcli/arborist", "typescript"]) putOff(name);
+}
+
+function putOff(name) {
+  const file = require.resolve(name, { paths: [dirname(require.resolve("@pulumi/pulumi"))] });
+  const stub = new Module(file);
+  const whole = () => {
+    if (require.cache[file] === stub) delete require.cache[file];
+    return require(file);
+  };
+  stub.loaded = true;
+  stub.exports = new Proxy({}, { get: (_, key) => key === "__esModule" || whole()[key] });
+  require.cache[file] = stub;
+}
 
 // Pulumi keeps the stack of every promise as text and has source-map-support translate each frame of it, a fifth of a
 // preview's time. Nobody reads them: frames are translated once an error ends the program.
@@ -87,7 +105,10 @@ function inSource(frame) {
   ];
   const map = maps.get(file);
   if (map === undefined) return String(frame);
-  const { lineNumber, columnNumber } = new SourceMap(JSON.parse(map)).findOrigin(line, column);
+  const { lineNumber, columnNumber } = new Module.SourceMap(JSON.parse(map)).findOrigin(
+    line,
+    column,
+  );
   return String(frame).replace(
     `${file}:${line}:${column}`,
     `${file}:${lineNumber}:${columnNumber}`,

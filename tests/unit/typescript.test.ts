@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { promisify } from "node:util";
@@ -29,6 +29,9 @@ async function loadedBy(script: string): Promise<readonly string[]> {
   const files = (await node("--eval", `${script}${printed}`)).split("\n").at(-1) ?? "";
   return (JSON.parse(files) as string[]).map((each) => relative(ROOT, each));
 }
+
+// Each starts Node several times.
+jest.setTimeout(60_000);
 
 const SWC = "node_modules/@swc/core/index.js";
 
@@ -66,4 +69,28 @@ test("the program loads no compiler, and no provider whole", async () => {
   expect(loaded("node_modules/@pulumi/gcp/")).toBeLessThan(40);
   expect(loaded("node_modules/@pulumi/kubernetes/")).toBeLessThan(150);
   expect(files.length).toBeLessThan(1500);
+});
+
+test("the SDK's compiler and package manager are there once something of them is used", async () => {
+  const runner = join(folder, "@pulumi", "pulumi", "cmd", "run");
+  mkdirSync(runner, { recursive: true });
+  const script = `
+    const load = require("node:module").createRequire(${JSON.stringify(join(ROOT, "package.json"))});
+    const pulumi = load("@pulumi/pulumi");
+    const modules = [Object.keys(require.cache).length];
+    pulumi.runtime.serializeFunction((x) => x + 40961).then(({ text }) => {
+      const { Arborist } = load("@npmcli/arborist");
+      modules.push(Object.keys(require.cache).length);
+      console.log(JSON.stringify({ modules, text, made: new Arborist({}).constructor.name }));
+    });`;
+  writeFileSync(join(runner, "index.js"), script);
+  const { modules, text, made } = JSON.parse(await node(join(runner, "index.js"))) as {
+    modules: readonly [number, number];
+    text: string;
+    made: string;
+  };
+  expect(text).toContain("40961");
+  expect(made).toBe("Arborist");
+  expect(modules[0]).toBeLessThan(400);
+  expect(modules[1]).toBeGreaterThan(700);
 });
