@@ -6,18 +6,13 @@ import { join } from "node:path";
 import { withLock } from "../toolchain/lock.ts";
 import { cacheRoot } from "../toolchain/paths.ts";
 
-/** What a bundled CommonJS package expects to be there. */
-const COMMONJS = `import { createRequire as __createRequire } from "node:module";
-const require = __createRequire(import.meta.url);
-const { dirname: __dirname, filename: __filename } = import.meta;`;
-
 /**
  * Makes one JavaScript file of each stand-in and all that it imports: a plugin is started for every preview, and took
  * most of its time to strip types and to look for the several hundred files. Made once for these very sources.
  *
  * @param sourceDir - `local/standins` of the checkout
  * @param entries - the stand-ins' source files in it, such as `random.ts`
- * @returns the folder with the files, such as `random.mjs`
+ * @returns the folder with the files, such as `random.cjs`
  */
 export async function bundleStandins(
   sourceDir: string,
@@ -37,12 +32,12 @@ export async function bundleStandins(
         absWorkingDir: checkout,
         entryPoints: entries.map((entry) => join(sourceDir, entry)),
         outdir: fresh,
-        outExtension: { ".js": ".mjs" },
+        outExtension: { ".js": ".cjs" },
         bundle: true,
         platform: "node",
         target: "node22",
-        format: "esm",
-        banner: { js: COMMONJS },
+        // As an ES module each would also load all of Node that its built-in modules can give.
+        format: "cjs",
         logLevel: "silent",
       });
       await rename(fresh, folder);

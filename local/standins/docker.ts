@@ -79,4 +79,4 @@ const dockerProvider: Provider = {
   cancel: () => stop.abort(),
 };
 
-await serveProvider("docker", dockerProvider, engine);
+void serveProvider("docker", dockerProvider, engine);

@@ -42,4 +42,4 @@ const gcp: Provider = {
   delete: (existing) => refuse(existing, "delete"),
 };
 
-await serveProvider("gcp", gcp, engine);
+void serveProvider("gcp", gcp, engine);

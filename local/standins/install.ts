@@ -44,7 +44,7 @@ export async function installStandins(
       continue;
     }
     const partial = `${file}.${process.pid}`;
-    const bundle = join(bundles, launchers[name].replace(/\.ts$/, ".mjs"));
+    const bundle = join(bundles, launchers[name].replace(/\.ts$/, ".cjs"));
     const command = [nodePath, bundle].map(quoted).join(" ");
     const cache = quoted(join(bundles, "v8"));
     await writeFile(partial, `#!/bin/sh\nNODE_COMPILE_CACHE=${cache} exec ${command} "$@"\n`);

@@ -4,4 +4,4 @@ import { Engine } from "./plugin.ts";
 import { serveProvider } from "./serve.ts";
 
 const engine = new Engine();
-await serveProvider("kubernetes", new KubernetesProvider(engine), engine);
+void serveProvider("kubernetes", new KubernetesProvider(engine), engine);

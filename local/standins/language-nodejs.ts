@@ -185,7 +185,7 @@ const engine = new Engine();
 process.on("exit", endChildren);
 process.on("SIGTERM", () => process.exit(143));
 
-await servePlugin(engine, (server) => {
+void servePlugin(engine, (server) => {
   addService(server, languagegrpc.LanguageRuntimeService, {
     handshake: unary((request: rpc.LanguageHandshakeRequest) => {
       engineAddress = request.getEngineAddress();

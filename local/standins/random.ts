@@ -155,4 +155,4 @@ const random: Provider = {
   delete: () => Promise.resolve(),
 };
 
-await serveProvider("random", random, new Engine());
+void serveProvider("random", random, new Engine());
