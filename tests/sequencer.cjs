@@ -9,6 +9,7 @@ const CLUSTER = [
   "platform",
   "monitoring",
   "frontDoor",
+  "tracing",
   "operations",
   "training",
   "sources",
