@@ -1,100 +1,145 @@
-"""What bench/downloads.py downloads: a made-up model with its archives, and a server for them."""
+"""What bench/downloads.py downloads: a made-up model with its archives, and nginx for them."""
 
 from __future__ import annotations
 
 import hashlib
-import http.server
 import os
-import re
-import socketserver
+import socket
 import subprocess
 import tarfile
+import time
 import zipfile
 from pathlib import Path
-from typing import Any
 
 SHARDS = 4
 MIB = 1 << 20
 
 
-def serve(root: str, port: Any) -> None:
-    """Serves files with ranges, checksums as Artifactory does, and an index that rclone reads."""
+class Source:
+    """The files below a folder; archives are made one at a time, since they are large."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def __init__(self, root: Path, size: int) -> None:
+        self.root = root
+        self.raw = root / "raw"
+        self.sums: dict[str, str] = {}
+        if not self.raw.exists():
+            self.raw.mkdir(parents=True)
+            self._make(size)
+        (self.raw / "SHA256SUMS").unlink(missing_ok=True)
+        for path in sorted(self.raw.iterdir()):
+            self._note(path)
+        lines = [f"{digest}  {name.split('/')[-1]}\n" for name, digest in self.sums.items()]
+        (self.raw / "SHA256SUMS").write_text("".join(lines))
 
-        def do_GET(self) -> None:
-            path = root + self.path.rstrip("/")
-            if os.path.isdir(path) and not self.path.endswith("/"):
-                self.head(301, 0, {"Location": f"{self.path}/"})
-                return
-            if os.path.isdir(path):
-                links = "".join(f'<a href="{name}">{name}</a>\n' for name in os.listdir(path))
-                self.head(200, len(links), {"Content-Type": "text/html"})
-                self.wfile.write(links.encode())
-                return
-            if not os.path.isfile(path):
-                self.head(404, 0, {})
-                return
-            size = os.path.getsize(path)
-            match = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-            first, last = (int(match[1]), int(match[2] or size - 1)) if match else (0, size - 1)
-            headers = {"Accept-Ranges": "bytes"}
-            if os.path.exists(f"{path}.sum"):
-                headers["X-Checksum-Sha256"] = Path(f"{path}.sum").read_text()
-            if match:
-                headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-            self.head(206 if match else 200, last - first + 1, headers)
-            if self.command == "GET":
-                self.wfile.flush()
-                with open(path, "rb") as file:
-                    while first <= last:
-                        first += os.sendfile(
-                            self.connection.fileno(), file.fileno(), first, last - first + 1
-                        )
+    def _make(self, size: int) -> None:
+        """Weights in shards. Like bf16, they deflate by about a quarter."""
+        (self.raw / "config.json").write_text("{}")
+        table = bytes(60 + (i % 6) for i in range(256))
+        for shard in range(SHARDS):
+            with (self.raw / f"model-{shard}.safetensors").open("wb") as file:
+                for _ in range(size // SHARDS // MIB):
+                    block = bytearray(os.urandom(MIB))
+                    block[1::2] = block[1::2].translate(table)
+                    file.write(block)
 
-        do_HEAD = do_GET
+    def archive(self, kind: str) -> Path:
+        """Makes an archive, in place of the one before."""
+        for other in self.root.glob("model.*"):
+            other.unlink()
+        path = self.root / f"model.{kind}"
+        files = [each for each in sorted(self.raw.iterdir()) if each.name != "SHA256SUMS"]
+        if kind == "zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+                for each in files:
+                    packed.write(each, f"model/{each.name}")
+        else:
+            with tarfile.open(path.with_suffix("") if kind == "tar.gz" else path, "w") as archive:
+                for each in files:
+                    archive.add(each, f"model/{each.name}")
+            if kind == "tar.gz":
+                subprocess.run(["gzip", "-1", path.with_suffix("")], check=True)
+        self._note(path)
+        return path
 
-        def head(self, status: int, length: int, headers: dict[str, str]) -> None:
-            self.send_response(status)
-            for name, value in ({"Content-Length": str(length)} | headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Says nothing."""
-
-    class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-        daemon_threads = True
-
-    server = Server(("127.0.0.1", 0), Handler)
-    port.value = server.server_address[1]
-    server.serve_forever()
-
-
-def make_source(root: Path, size: int) -> None:
-    """Weights in shards, and archives of them. Like bf16, they deflate by about a quarter."""
-    folder = root / "raw"
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    table = bytes(60 + (i % 6) for i in range(256))
-    for shard in range(SHARDS):
-        with (folder / f"model-{shard}.safetensors").open("wb") as file:
-            for _ in range(size // SHARDS // MIB):
-                block = bytearray(os.urandom(MIB))
-                block[1::2] = block[1::2].translate(table)
-                file.write(block)
-    with tarfile.open(root / "model.tar", "w") as archive:
-        archive.add(folder, "model")
-    subprocess.run(["gzip", "-1", "-k", root / "model.tar"], check=True)
-    with zipfile.ZipFile(root / "model.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
-        for path in sorted(folder.iterdir()):
-            packed.write(path, f"model/{path.name}")
-    sums = []
-    for path in [*sorted(folder.iterdir()), *root.glob("model.*")]:
+    def _note(self, path: Path) -> None:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        Path(f"{path}.sum").write_text(digest)
-        if path.parent == folder:
-            sums.append(f"{digest}  {path.name}\n")
-    (folder / "SHA256SUMS").write_text("".join(sums))
+        self.sums[f"/{path.relative_to(self.root)}"] = digest
+
+    def evict(self) -> None:
+        """Lets the page cache forget the files, so that they are read from the disk."""
+        for path in self.root.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+class Server:
+    """nginx with ranges, a folder index that rclone reads, and checksums as Artifactory has them,
+    on one port with TLS and on one without."""
+
+    def __init__(self, nginx: str, source: Source, folder: Path) -> None:
+        self._source = source
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.certificate = folder / "cert.pem"
+        words = "openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=127.0.0.1 -addext"
+        name = "subjectAltName=IP:127.0.0.1"
+        files = ["-keyout", str(folder / "key.pem"), "-out", str(self.certificate)]
+        subprocess.run([*words.split(), name, *files], check=True, capture_output=True)
+        self._ports = {"http": free_port(), "https": free_port()}
+        self._config = folder / "nginx.conf"
+        self._write_config()
+        command = [nginx, "-p", str(folder), "-e", str(folder / "error.log")]
+        self._process = subprocess.Popen([*command, "-c", str(self._config)])
+        while not self._answers():
+            if self._process.poll() is not None:
+                raise SystemExit((folder / "error.log").read_text())
+            time.sleep(0.05)
+
+    def url(self, scheme: str) -> str:
+        return f"{scheme}://127.0.0.1:{self._ports[scheme]}"
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def restart(self, nginx: str) -> Server:
+        """A new one, which knows the archives that were made since."""
+        self.stop()
+        return Server(nginx, self._source, self._folder)
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._ports["http"])) == 0
+
+    def _write_config(self) -> None:
+        sums = "".join(f'"{name}" {digest};\n' for name, digest in self._source.sums.items())
+        temporary = "".join(
+            f"{name}_temp_path {self._folder}/{name};\n"
+            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        user = "user root;" if os.getuid() == 0 else ""
+        self._config.write_text(f"""daemon off; worker_processes 2; {user}
+pid {self._folder}/pid;
+events {{}}
+http {{
+map $uri $sha256 {{
+{sums}}}
+{temporary}access_log off; sendfile on; default_type application/octet-stream;
+server {{
+listen 127.0.0.1:{self._ports["http"]};
+listen 127.0.0.1:{self._ports["https"]} ssl;
+ssl_certificate {self.certificate}; ssl_certificate_key {self._folder}/key.pem;
+root {self._source.root}; autoindex on; add_header X-Checksum-Sha256 $sha256;
+}}
+}}
+""")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -53,11 +53,18 @@ def test_pinned_complete_copy_needs_no_request_and_little_time(
     server.requests.clear()
     times = []
     for _ in range(3):
-        since = time.monotonic()
+        before = cpu_of_children()
         assert pod.fetch(*pinned)[0] == 0
-        times.append(time.monotonic() - since)
+        times.append(cpu_of_children() - before)
     assert not server.requests
+    # Of CPU: the clock would measure what else the machine does. bench/downloads.py has it.
     assert min(times) < 0.3
+
+
+def cpu_of_children() -> float:
+    """CPU seconds of the processes that were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def test_link_is_relative_and_leads_to_a_version(pod: Pod) -> None:

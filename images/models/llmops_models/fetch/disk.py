@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 SYNCS_AT_ONCE = 8
+# Bytes after which the disk is told to begin.
+SYNC_STEP = 8 << 20
 # Of sync_file_range(2): begin to write what is not on disk yet, and do not wait for it.
 BEGIN = 2
 
@@ -55,10 +57,21 @@ def _sync_file_range() -> Any:
     return function
 
 
-def begin_sync(handle: int, start: int, length: int) -> None:
-    """Has bytes of a file written to the disk while others are received: `fsync` then waits less.
+class EarlySync:
+    """Has a file's bytes written to the disk while others are received: `fsync` then waits less.
 
     It promises nothing, so that a volume which cannot do it makes no fault.
     """
-    if (function := _sync_file_range()) is not None:
-        function(handle, start, length, BEGIN)
+
+    def __init__(self, handle: int, place: int) -> None:
+        """For what is written to the open file `handle` from `place` on."""
+        self._handle = handle
+        self._begun = self._place = place
+        self._function = _sync_file_range()
+
+    def wrote(self, count: int) -> None:
+        """Says that so many more bytes were written."""
+        self._place += count
+        if self._function is not None and self._place - self._begun >= SYNC_STEP:
+            self._function(self._handle, self._begun, self._place - self._begun, BEGIN)
+            self._begun = self._place

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from llmops_models.errors import GiveUp
 from llmops_models.fetch.digest import Digest, Mismatch
-from llmops_models.fetch.disk import begin_sync, size_of
+from llmops_models.fetch.disk import EarlySync, size_of
 from llmops_models.fetch.journal import Journal
 from llmops_models.fetch.remote import RemoteFile
 from llmops_models.fetch.transfer import Transfer
@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 
 # With fewer connections than this for each file, a file is one stream: that costs less CPU.
 FEW_FILES = 3
-# Bytes of a file after which the disk is told to begin.
-SYNC_STEP = 8 << 20
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -104,17 +102,14 @@ def _receive(transfer: Transfer, file: RemoteFile, path: Path, keep: bool, ahead
         target.truncate(have)
         target.seek(have)
         digest.update_from(path, have)
-        begun = place = have
+        early = EarlySync(target.fileno(), have)
 
         def take(piece: memoryview) -> None:
-            nonlocal begun, place
-            place += len(piece)
             digest.update(piece)
-            while piece:
-                piece = piece[target.write(piece) :]
-            if place - begun >= SYNC_STEP:
-                begin_sync(target.fileno(), begun, place - begun)
-                begun = place
+            left = piece
+            while left:
+                left = left[target.write(left) :]
+            early.wrote(len(piece))
 
         if ahead >= FEW_FILES and file.ranges:
             for piece in transfer.stream(file, have, ahead):

@@ -11,7 +11,7 @@ from typing import Any
 from llmops_models.errors import GiveUp
 from llmops_models.fetch.bytestream import ByteStream
 from llmops_models.fetch.digest import Digest
-from llmops_models.fetch.disk import sync_files
+from llmops_models.fetch.disk import EarlySync, sync_files
 from llmops_models.fetch.journal import Journal
 from llmops_models.fetch.space import require_space
 from llmops_models.fetch.tuning import Tuning
@@ -30,6 +30,7 @@ class Member:
         self._file.seek(self.have)
         self._digest = Digest({}, size)
         self._digest.update_from(path, self.have)
+        self._early = EarlySync(self._file.fileno(), self.have)
 
     def restart(self) -> None:
         """Forgets what is on disk."""
@@ -37,6 +38,7 @@ class Member:
         self._file.truncate(0)
         self._file.seek(0)
         self._digest = Digest({}, self.size)
+        self._early = EarlySync(self._file.fileno(), 0)
 
     def write(self, data: bytes | memoryview) -> None:
         """Has data written and hashed; a memoryview must stay as it is until `writing` settles."""
@@ -47,6 +49,7 @@ class Member:
         left = memoryview(data)
         while left:
             left = left[self._file.write(left) :]
+        self._early.wrote(len(data))
 
     def close(self) -> dict[str, Any]:
         """Ends the file and gives its record."""
