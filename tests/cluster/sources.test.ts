@@ -220,6 +220,9 @@ test(
       objects: await kubectl("get", kinds, "-o", "yaml"),
       logs: await kubectl("logs", ...selector, "--tail=-1", "--max-log-requests=20"),
       processes: await run(ROOT, "ps", "-eo", "args"),
+      // The node is this machine: those of all containers are among them. The init containers,
+      // which have it, are over.
+      environments: await run(ROOT, "ps", "axeww", "-o", "args"),
     };
     const logs = join(ROOT, ".local", "log");
     for (const name of readdirSync(logs)) places[name] = readFileSync(join(logs, name), "utf8");

@@ -103,13 +103,30 @@ def test_refusals_name_the_address_the_status_and_the_remedy(
     assert pod.nothing_visible()
 
 
+@pytest.mark.parametrize("connections", [ONE_STREAM, RANGES])
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_refusals_of_one_file_of_a_folder_end_it_too(
+    pod: Pod, server: RepositoryServer, status: int, connections: int
+) -> None:
+    pod.tuning["connections"] = connections
+    server.faults[SHARD] = [Fault("status", status=status, times=99)]
+    code, log = pod.fetch(*FOLDER)
+    assert code == 78
+    assert f"{server.url}{SHARD}: HTTP {status}" in log.splitlines()[-1]
+    assert pod.nothing_visible()
+
+
 def test_path_that_is_no_folder_is_named(pod: Pod, server: RepositoryServer) -> None:
     code, log = pod.fetch("artifactory", "--path", "repo/absent")
     assert code == 78
     assert f"{server.url}/repo/absent: there is no such folder" in log
 
 
-def test_429_waits_as_long_as_the_server_says(pod: Pod, server: RepositoryServer) -> None:
+@pytest.mark.parametrize("connections", [ONE_STREAM, RANGES])
+def test_429_waits_as_long_as_the_server_says(
+    pod: Pod, server: RepositoryServer, connections: int
+) -> None:
+    pod.tuning["connections"] = connections
     server.faults[SHARD] = [Fault("status", status=429, headers={"Retry-After": "1"})]
     since = time.monotonic()
     code, log = pod.fetch(*FOLDER)
@@ -136,7 +153,11 @@ def test_500_for_ever_ends_in_bounded_time_as_worth_a_retry(
     assert pod.nothing_visible()
 
 
-def test_silent_server_is_cut_off_and_asked_again(pod: Pod, server: RepositoryServer) -> None:
+@pytest.mark.parametrize("connections", [ONE_STREAM, RANGES])
+def test_silent_server_is_cut_off_and_asked_again(
+    pod: Pod, server: RepositoryServer, connections: int
+) -> None:
+    pod.tuning["connections"] = connections
     server.faults[SHARD] = [Fault("silent", 0.5)]
     code, log = pod.fetch(*FOLDER)
     assert code == 0, log
@@ -152,10 +173,12 @@ def test_no_server_at_all_is_worth_a_retry(pod: Pod) -> None:
     assert "http://127.0.0.1:9/api/storage/repo/tiny" in log.splitlines()[-1]
 
 
+@pytest.mark.parametrize("connections", [ONE_STREAM, RANGES])
 @pytest.mark.parametrize("kind", ["corrupt", "longer"])
 def test_wrong_content_once_is_downloaded_again(
-    pod: Pod, server: RepositoryServer, kind: str
+    pod: Pod, server: RepositoryServer, kind: str, connections: int
 ) -> None:
+    pod.tuning["connections"] = connections
     server.faults[SHARD] = [Fault(kind, 0.5)]
     code, log = pod.fetch(*FOLDER)
     assert code == 0, log

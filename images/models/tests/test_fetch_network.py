@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import datetime
 import ipaddress
+import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from models_fixtures import Pod, in_namespace, make_model, make_tar, read_tree
-from repository_server import Reply, RepositoryServer, Request
+from models_fixtures import Pod, in_namespace, make_model, make_tar, read_tree, wait_until
+from repository_server import Fault, Reply, RepositoryServer, Request
 
 MODEL = make_model()
 ARCHIVE = ("artifactory", "--path", "repo/tiny.tar")
@@ -48,6 +50,44 @@ def test_credentials_are_sent(
     code, log = pod.fetch(*ARCHIVE)
     assert code == 0, log
     assert read_tree(pod.folder) == MODEL
+
+
+def test_password_is_only_in_the_environment_of_the_process_that_uses_it(
+    pod: Pod, server: RepositoryServer
+) -> None:
+    password = secrets.token_urlsafe(18)
+    server.authorization = basic("reader", password)
+    server.faults["/repo/tiny.tar"] = [Fault("silent", 0.5)]
+    pod.tuning["low_speed_seconds"] = 30
+    pod.env |= {"ARTIFACTORY_USERNAME": "reader", "ARTIFACTORY_PASSWORD": password}
+    process = pod.start(*ARCHIVE)
+    wait_until(lambda: any(pod.volume.rglob("*.safetensors")), "the first of the weights")
+    listed = {name for name in os.listdir("/proc") if name.isdigit()}
+    places = {
+        **{f"command line of {name}": read(f"/proc/{name}/cmdline") for name in listed},
+        **{
+            f"environment of {name}": read(f"/proc/{name}/environ")
+            for name in listed - {str(process.pid)}
+        },
+        **{str(path): path.read_bytes() for path in pod.volume.rglob("*") if path.is_file()},
+    }
+    assert f"command line of {process.pid}" in places
+    server.release()
+    places["log"] = process.communicate(timeout=30)[0].encode()
+    assert process.returncode == 0, places["log"]
+    for path in pod.volume.rglob("*"):
+        if path.is_file():
+            places[f"{path}, complete"] = path.read_bytes()
+    hidden = [password.encode(), server.authorization.removeprefix("Basic ").encode()]
+    assert [name for name, text in places.items() if any(each in text for each in hidden)] == []
+
+
+def read(path: str) -> bytes:
+    """What a process tells of itself; nothing where it has ended or belongs to somebody else."""
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return b""
 
 
 def test_anonymous_sends_none(pod: Pod, server: RepositoryServer) -> None:
