@@ -315,7 +315,7 @@ test(
     });
     let ended = false;
     underWay = stack.try("pulumi up --skip-preview").finally(() => (ended = true));
-    await until("the first losses in MLflow", 300, async () => {
+    await until("the first losses in MLflow", 480, async () => {
       if (ended)
         throw new Final(`the update has ended: ${(await underWay)?.text.slice(-4000) ?? ""}`);
       return (await tracked()).losses.length > 0 ? true : undefined;
@@ -339,7 +339,7 @@ test(
     expect(losses.map(([step]) => step)).toEqual(Array.from({ length: STEPS }, (_, at) => at + 1));
     expect(await tracked()).toEqual({ status: "FINISHED", losses });
   },
-  10 * MINUTES,
+  15 * MINUTES,
 );
 
 describe("other secrets roll the pods that use them, and no others", () => {
