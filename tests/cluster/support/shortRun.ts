@@ -7,13 +7,13 @@ import { MODELS_VOLUME } from "./node";
 /** Steps of a short run. */
 export const STEPS = 12;
 
-const BATCH = 2;
+const BATCH = 4;
 
 const FOLDER = join(".local", "short-runs");
 
 /**
  * Writes the example's training file with few steps, on what has nothing to do with the lesson, with four of the rows
- * held out. Each of `processes` takes its part of one and the same batch; the other 20 rows are ten whole ones, so no
+ * held out. Each of `processes` takes its part of one and the same batch; the other 20 rows are five whole ones, so no
  * process gets a row twice.
  *
  * @returns the file's path in the project.
