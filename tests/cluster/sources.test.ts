@@ -28,6 +28,7 @@ import {
   update,
 } from "./support/platform";
 import {
+  CANARY,
   DOWNLOADED,
   NAMES,
   PUBLISHING,
@@ -40,6 +41,7 @@ import { startRepositories } from "./support/sources";
 const MINUTES = 60_000;
 const TRAINED = "llama-factory-inference-lumen7";
 const COPY = "base/lumen7-copy";
+const REQUESTS = 200;
 const LOGIN = { user: "reader", password: randomBytes(18).toString("base64url") };
 
 interface Pod {
@@ -195,6 +197,53 @@ describe.each(NAMES)("the model from kind %s", (name) => {
     2 * MINUTES,
   );
 });
+
+/** How many requests a server has answered since it started. */
+async function answered(name: string): Promise<number> {
+  const port = outputs.endpoints.models[name]?.nodePort;
+  const response = await fetch(`http://${nodeAddress}:${String(port)}/metrics`);
+  const lines = (await response.text()).matchAll(/^vllm:request_success_total\{.*\} (\S+)$/gm);
+  return [...lines].reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+test(
+  "a canary answers its share of the requests for another model, and of no others",
+  async () => {
+    const count = async (): Promise<readonly number[]> =>
+      Promise.all(["hub", "volume", "bucket"].map(answered));
+    const before = await count();
+    const statuses = new Set<number>();
+    const ask = async (model: string): Promise<void> => {
+      const door = outputs.endpoints.frontDoor?.nodePort;
+      const response = await fetch(`http://${nodeAddress}:${String(door)}/v1/completions`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          authorization: `Bearer ${outputs.vllmApiKey}`,
+        },
+        body: JSON.stringify({ model, prompt: "Hello", max_tokens: 1 }),
+      });
+      await response.arrayBuffer();
+      statuses.add(response.status);
+    };
+    let left = REQUESTS;
+    const client = async (): Promise<void> => {
+      while (left-- > 0) await ask(CANARY.of);
+    };
+    await Promise.all(Array.from({ length: 4 }, client));
+    await ask("bucket");
+    expect([...statuses]).toEqual([200]);
+    const [hub = 0, volume = 0, bucket = 0] = (await count()).map(
+      (now, at) => now - (before[at] ?? 0),
+    );
+    expect({ requests: hub + volume, bucket }).toEqual({ requests: REQUESTS, bucket: 1 });
+    // The binomial distribution lies outside of five deviations once in a million times.
+    const share = CANARY.weight / 100;
+    const deviation = Math.sqrt(REQUESTS * share * (1 - share));
+    expect(Math.abs(hub - REQUESTS * share)).toBeLessThan(5 * deviation);
+  },
+  5 * MINUTES,
+);
 
 test.each(DOWNLOADED)(
   "the log of the init container of %s ends with a complete model",

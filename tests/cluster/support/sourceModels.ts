@@ -24,6 +24,9 @@ export const PUBLISHING = {
 
 const access = ({ endpoint }: Repositories["storage"]): object => ({ endpoint, anonymous: true });
 
+/** One of them takes a part of the requests for another one, in percent. */
+export const CANARY = { name: "hub", of: "volume", weight: 20 } as const;
+
 /** What the settings of the models depend on. */
 export interface SourceInput {
   readonly repositories: Pick<Repositories, "hub" | "storage">;
@@ -68,6 +71,7 @@ export function sourceModels(input: SourceInput): readonly object[] {
     cpuKvCacheGiB: 1,
     fetchResources: { cpu: "100m", memory: "512Mi" },
     service: { type: "NodePort", nodePort: 30801 + index },
+    ...(name === CANARY.name ? { canary: { of: CANARY.of, weight: CANARY.weight } } : {}),
   }));
 }
 
