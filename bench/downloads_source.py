@@ -120,8 +120,10 @@ class Server:
             f"{name}_temp_path {self._folder}/{name};\n"
             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
+        # Workers enough, chosen by connection: else one of them may have all connections of a client
+        # to encrypt for, on one core, and it is nginx that is measured.
         user = "user root;" if os.getuid() == 0 else ""
-        self._config.write_text(f"""daemon off; worker_processes 2; {user}
+        self._config.write_text(f"""daemon off; worker_processes 8; {user}
 pid {self._folder}/pid;
 events {{}}
 http {{
@@ -129,8 +131,8 @@ map $uri $sha256 {{
 {sums}}}
 {temporary}access_log off; sendfile on; default_type application/octet-stream;
 server {{
-listen 127.0.0.1:{self._ports["http"]};
-listen 127.0.0.1:{self._ports["https"]} ssl;
+listen 127.0.0.1:{self._ports["http"]} reuseport;
+listen 127.0.0.1:{self._ports["https"]} ssl reuseport;
 ssl_certificate {self.certificate}; ssl_certificate_key {self._folder}/key.pem;
 root {self._source.root}; autoindex on; add_header X-Checksum-Sha256 $sha256;
 }}
