@@ -120,8 +120,8 @@ class Server:
             f"{name}_temp_path {self._folder}/{name};\n"
             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
-        # Workers enough, chosen by connection: else one of them may have all connections of a client
-        # to encrypt for, on one core, and it is nginx that is measured.
+        # Workers enough, chosen by connection: else one core encrypts for all connections of a
+        # client, and it is nginx that is measured.
         user = "user root;" if os.getuid() == 0 else ""
         self._config.write_text(f"""daemon off; worker_processes 8; {user}
 pid {self._folder}/pid;
