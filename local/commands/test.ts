@@ -116,6 +116,7 @@ async function lint({ checkout }: Context): Promise<Counts> {
     [bin("tsc"), "--noEmit"],
     [bin("tsc"), "-p", "local"],
     [bin("tsc"), "-p", "bench"],
+    [bin("tsc"), "--noEmit", "-p", "tests"],
     [bin("eslint"), "--max-warnings=0", "."],
     [bin("prettier"), "--check", "--log-level=warn", "."],
     [bin("depcruise"), "--config", ".dependency-cruiser.cjs", "--output-type=err", "."],
