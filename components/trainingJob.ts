@@ -9,15 +9,17 @@ import { NAMES, labels } from "../workloads/names";
 import { SKIP_AWAIT } from "../workloads/pod";
 import { TRAINER_API, trainJobSpec, trainingRuntimeSpec } from "../workloads/trainJob";
 import type { TrainingPodArgs } from "../workloads/training";
+import { trainingContainer } from "../workloads/training";
 import { failedJobAdvice, trainingJobLabels, trainingJobSpec } from "../workloads/trainingJob";
 import { NODES_SERVICE, needsNodesService, nodesServiceSpec } from "../workloads/trainingNodes";
 import { runId } from "../workloads/trainingRun";
+import { TrainingProgress } from "./trainingProgress";
 
 /** Arguments of {@link TrainingJob}. */
 export interface TrainingJobArgs {
   readonly namespace: pulumi.Input<string>;
   /** Settings of the stack. */
-  readonly settings: Pick<Settings, "images" | "gcp">;
+  readonly settings: Pick<Settings, "images" | "gcp" | "cluster">;
   /** Settings of the training, its file and, if it is in the project, the data set. */
   readonly files: TrainingFiles;
   /** Images by digest; that of the training is part of the run's identity. */
@@ -63,7 +65,7 @@ export class TrainingJob extends pulumi.ComponentResource {
       .apply(([id, image]) => ({ ...podArgs, runId: id, image }));
     if (needsNodesService(settings)) this.nodesService(namespace);
     if (settings.runner === "trainjob") this.trainJob(name, metadata, pod);
-    else this.job(name, metadata, pod, settings);
+    else this.job(name, metadata, pod, args);
     this.registerOutputs({ runId: this.runId });
   }
 
@@ -71,17 +73,18 @@ export class TrainingJob extends pulumi.ComponentResource {
     name: string,
     metadata: Metadata,
     pod: pulumi.Output<TrainingPodArgs>,
-    settings: TrainingFiles["settings"],
+    { files, settings: { cluster } }: TrainingJobArgs,
   ): void {
-    const { timeoutMinutes, run } = settings;
-    const waits = settings.await ? {} : { annotations: SKIP_AWAIT };
+    const { timeoutMinutes, run, runner } = files.settings;
+    const waits = files.settings.await ? {} : { annotations: SKIP_AWAIT };
+    const progress = new TrainingProgress(name, this, cluster, trainingContainer({ runner }));
     new k8s.batch.v1.Job(
       name,
       { metadata: { ...metadata, ...waits }, spec: pod.apply(trainingJobSpec) },
       {
         parent: this,
         customTimeouts: { create: `${String(timeoutMinutes)}m` },
-        hooks: { onError: [adviceOnFailure(name, run)] },
+        hooks: { ...progress.hooks, onError: [adviceOnFailure(name, run, progress)] },
         // A Job is made anew under the name of its run: the one that has failed must be gone before.
         deleteBeforeReplace: true,
       },
@@ -163,9 +166,10 @@ export class TrainingJob extends pulumi.ComponentResource {
   }
 }
 
-/** Says what to do when the Job has failed; it is never tried again here. */
-function adviceOnFailure(name: string, run: string): pulumi.ErrorHook {
+/** Says how far it was and what to do when the Job has failed; it is never tried again here. */
+function adviceOnFailure(name: string, run: string, progress: TrainingProgress): pulumi.ErrorHook {
   return new pulumi.ErrorHook(`${name}-failed`, async ({ urn }) => {
+    await progress.look();
     if (!pulumi.runtime.isDryRun()) await pulumi.log.warn(failedJobAdvice(urn, run));
     return false;
   });

@@ -140,10 +140,12 @@ export async function program(
 }
 
 /**
- * What a line of Pulumi's output says that a user wants to see: a resource is done, or something is wrong. Everything
- * else is in the log.
+ * What a line of Pulumi's output says that a user wants to see: how far the training is, a resource is done, or something
+ * is wrong. Everything else is in the log.
  */
 export function newsOf(line: string): string | undefined {
+  const training = /\sllmops:index:TrainingJob\s.*\s(step \d+ of \d+.*)$/.exec(line)?.[1];
+  if (training !== undefined) return `training: ${training}`;
   const resource =
     /^\s*[-+~]{1,2}\s+(\S+)\s+(\S+)\s+\*{0,2}(created|updated|deleted|replaced|\w+ failed)\b/.exec(
       line,

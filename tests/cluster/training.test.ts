@@ -197,6 +197,7 @@ describe("the gate", () => {
       const { code, text } = await pulumi("up", "--yes", "--skip-preview");
       const said = /eval_loss is ([\d.]+), ([\d.]+) above 0\.001\. Nothing of it is served/;
       expect(text).toMatch(said);
+      expect(text).toMatch(/ llmops:index:TrainingJob .* step 12 of 12/);
       expect(code).not.toBe(0);
       const job = await currentJob();
       second = idOf(job);

@@ -10,11 +10,13 @@ import { secretFaults } from "../../config/secrets";
 /** Folder of the project. */
 export const ROOT = join(__dirname, "..", "..");
 
-// The SDK's mocks say that they know error hooks, and lack the call that registers one.
+// The SDK's mocks say that they know hooks, and lack the calls that register one.
+const registerHook = (_: unknown, done: (error: null, answer: object) => void): void => {
+  done(null, {});
+};
 Object.assign(MockMonitor.prototype, {
-  registerErrorHook: (_: unknown, done: (error: null, answer: object) => void) => {
-    done(null, {});
-  },
+  registerErrorHook: registerHook,
+  registerResourceHook: registerHook,
 });
 
 const SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d";

@@ -68,6 +68,10 @@ test("Pulumi works on this checkout's state only", () => {
 test.each([
   [" +  kubernetes:core/v1:Secret vllm-api-key created (0.21s)", "created Secret vllm-api-key"],
   [" +- kubernetes:batch/v1:Job train replaced (2s)", "replaced Job train"],
+  [
+    " +  llmops:index:TrainingJob train created (0.17s) step 3 of 40, loss 1.25, 0:00:21 left",
+    "training: step 3 of 40, loss 1.25, 0:00:21 left",
+  ],
   [" +  docker:index:Image images-mlflow creating (4s) #8 created a file", undefined],
   [" +  kubernetes:batch/v1:Job train **creating failed** error: x", "creating failed Job train"],
   ["    error: the Job failed", "error: the Job failed"],
