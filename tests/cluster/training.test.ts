@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { until } from "../../local/cluster/poll.ts";
+import { ROOT } from "../support/program";
 import type { CloudStorage } from "../support/servers/cloudStorage";
 import { startCloudStorage } from "../support/servers/cloudStorage";
 import type { Outputs } from "./support/models";
@@ -118,7 +119,7 @@ beforeAll(async () => {
   taught = await ask();
   const buckets = join(scratch, "buckets");
   mkdirSync(join(buckets, "models"), { recursive: true });
-  writeFileSync(join(buckets, "models", "README"), "a bucket needs an object\n");
+  cpSync(join(ROOT, "examples/lumen7"), join(buckets, "models", "data"), { recursive: true });
   const folder = join(scratch, "server");
   mkdirSync(folder);
   const place = nodePlace(nodeAddress);
@@ -256,10 +257,17 @@ describe("rollback", () => {
 });
 
 test.each([2, 4])(
-  "%i pods train what one process trains with the same batch, loss by loss",
+  "%i pods train, with data from a bucket, what one process trains with the same batch, loss by loss",
   async (nodes) => {
-    const resources = { cpu: "100m", memory: "3Gi", shm: "64Mi" };
-    trainShortly({ configFile: shortTrainingFile(nodes), nodes, resources });
+    const { endpoint } = storage;
+    trainShortly({
+      configFile: shortTrainingFile(nodes),
+      data: { kind: "gcs", uri: "gs://models/data", endpoint, anonymous: true },
+      nodes,
+      resources: { cpu: "100m", memory: "3Gi", shm: "64Mi" },
+      fetchResources: { cpu: "50m", memory: "256Mi" },
+      tracking: { tensorboard: true },
+    });
     await update();
     const job = await currentJob();
     const index = "batch.kubernetes.io/job-completion-index";
@@ -272,6 +280,7 @@ test.each([2, 4])(
     expect(id).not.toBe(second);
     expectSameLosses(readLosses(id), undisturbed);
     expect(existsSync(join(runFolder(id), "merged", "model.safetensors"))).toBe(true);
+    expect(readdirSync(join(runFolder(id), "tensorboard")).join()).toContain("events.out.tfevents");
   },
   15 * MINUTES,
 );
