@@ -40,8 +40,12 @@ const PATIENCE = 90;
 
 /** Four clients, which ask both models every four seconds. */
 const STEADY: Clients = { models: ["lumen7", "copy"], users: 4, pace: 4 };
-/** More requests at once than two servers of a model can be kept to by their autoscaler. */
-const surgeOf = (model: string): Clients => ({ models: [model], users: 32, pace: 0 });
+/** So many requests at once that an autoscaler by the queue wants this many servers; each answers two and lets five wait. */
+const surgeFor = (model: string, servers: number): Clients => ({
+  models: [model],
+  users: 7 * servers,
+  pace: 0,
+});
 
 /** What the front door writes of a request. */
 interface Access {
@@ -106,17 +110,16 @@ const uidOf = async (instance: string): Promise<string | undefined> =>
 const secondsSince = (moment: number): number => (performance.now() - moment) / 1000;
 
 /**
- * Has many clients ask a model until something is seen, and expects that no request of theirs is lost.
+ * Has many clients ask at once until something is seen, and expects that no request of theirs is lost.
  *
  * @returns the seconds from the moment when all clients were there; undefined where it was not seen in {@link PATIENCE}.
  */
 async function surge(
-  model: string,
+  clients: Clients,
   what: string,
   seen: () => Promise<boolean>,
 ): Promise<number | undefined> {
   let seconds: number | undefined;
-  const clients = surgeOf(model);
   const work = async (): Promise<void> => {
     const since = performance.now();
     await eventually(what, 2 * PATIENCE, async () => {
@@ -132,10 +135,14 @@ async function surge(
 /** Has a surge of requests make copy grow, which its autoscaler does by the queue. */
 async function grow(to: number): Promise<{ readonly reaction: number; readonly ready: number }> {
   let asked = NaN;
-  const reaction = await surge("copy", `the autoscaler asks for ${to} pods`, async () => {
-    asked = performance.now();
-    return (await replicasOf(SERVER)) === to;
-  });
+  const reaction = await surge(
+    surgeFor("copy", to),
+    `the autoscaler asks for ${to} pods`,
+    async () => {
+      asked = performance.now();
+      return (await replicasOf(SERVER)) === to;
+    },
+  );
   if (reaction === undefined) throw new Error(`copy was not told to have ${to} pods`);
   await settled("copy", to);
   return { reaction, ready: secondsSince(asked) };
@@ -213,7 +220,7 @@ test(
       target: 1.3,
     });
     // An autoscaler at its largest size says what it would do, and starts nothing.
-    const byCpu = await surge("lumen7", "an autoscaler by CPU asks for more", () =>
+    const byCpu = await surge(surgeFor("lumen7", 2), "an autoscaler by CPU asks for more", () =>
       wantsMore("llama-inference-hpa-lumen7"),
     );
     times.push({
