@@ -20,6 +20,7 @@ export class TrainingProgress {
   private readonly container: string;
   private job: { readonly namespace: string; readonly name: string } | undefined;
   private said: string | undefined;
+  private timer: NodeJS.Timeout | undefined;
 
   public constructor(
     name: string,
@@ -33,14 +34,17 @@ export class TrainingProgress {
     const begin = new pulumi.ResourceHook(`${name}-begins`, ({ newInputs }) => {
       this.follow(newInputs as { metadata: { namespace: string; name: string } });
     });
-    const end = new pulumi.ResourceHook(`${name}-ended`, () => this.look());
+    const end = new pulumi.ResourceHook(`${name}-ended`, () => {
+      clearInterval(this.timer);
+      return this.look();
+    });
     this.hooks = { beforeCreate: [begin], afterCreate: [end] };
   }
 
   private follow({ metadata }: { metadata: { namespace: string; name: string } }): void {
     this.job = metadata;
     // It keeps no program running.
-    setInterval(() => void this.look(), SECONDS * 1000).unref();
+    this.timer = setInterval(() => void this.look(), SECONDS * 1000).unref();
   }
 
   /** Shows what the log says now, if that is news. */
