@@ -504,32 +504,34 @@ describe("what downloads a model", () => {
   });
 });
 
+/** A training run of data in the project, queued by Kueue. */
+function queuedTraining(change: object): TrainingJob {
+  const tree = settings({
+    training: {
+      configFile: "t.yaml",
+      baseModel: { kind: "volume", path: "m" },
+      data: { kind: "files", path: "d" },
+      queue: "gpu",
+      ...change,
+    },
+  });
+  if (tree.training === undefined) throw new Error("it is there");
+  return new TrainingJob("train", {
+    namespace: "ns",
+    settings: tree,
+    images: { training: pulumi.output("r/t@sha256:0") },
+    claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
+    secrets: {},
+    files: { settings: tree.training, config: {}, data: {} },
+    trackingUri: "http://mlflow:5000",
+  });
+}
+
 test.each([
   [1, []],
   [2, ["Service training-nodes < train"]],
 ])("training on %s nodes has the Service that names its pods: %j", async (nodes, expected) => {
-  const made = await children(() => {
-    const tree = settings({
-      training: {
-        configFile: "t.yaml",
-        baseModel: { kind: "volume", path: "m" },
-        data: { kind: "files", path: "d" },
-        nodes,
-        await: nodes === 1,
-        queue: "gpu",
-      },
-    });
-    if (tree.training === undefined) throw new Error("it is there");
-    return new TrainingJob("train", {
-      namespace: "ns",
-      settings: tree,
-      images: { training: pulumi.output("r/t@sha256:0") },
-      claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
-      secrets: {},
-      files: { settings: tree.training, config: {}, data: {} },
-      trackingUri: "http://mlflow:5000",
-    });
-  });
+  const made = await children(() => queuedTraining({ nodes, await: nodes === 1 }));
   expect(summary(made).filter((line) => line.startsWith("Service"))).toEqual(expected);
   const { metadata } = byKind(made, "Job").inputs as {
     metadata: { annotations?: object; labels: object };
@@ -541,29 +543,7 @@ test.each([
 });
 
 test("handed to Kubeflow Trainer, training is a TrainJob and the runtime that it runs, and no Job", async () => {
-  const made = await children(() => {
-    const tree = settings({
-      training: {
-        configFile: "t.yaml",
-        baseModel: { kind: "volume", path: "m" },
-        data: { kind: "files", path: "d" },
-        nodes: 2,
-        await: false,
-        runner: "trainjob",
-        queue: "gpu",
-      },
-    });
-    if (tree.training === undefined) throw new Error("it is there");
-    return new TrainingJob("train", {
-      namespace: "ns",
-      settings: tree,
-      images: { training: pulumi.output("r/t@sha256:0") },
-      claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
-      secrets: {},
-      files: { settings: tree.training, config: {}, data: {} },
-      trackingUri: "http://mlflow:5000",
-    });
-  });
+  const made = await children(() => queuedTraining({ nodes: 2, await: false, runner: "trainjob" }));
   expect(summary(made)).toEqual([
     "ConfigMap training-data < train",
     "TrainJob train < train",
