@@ -7,9 +7,14 @@ import { hasIdentity } from "../config/usedSources";
 import type { ModelClaims } from "../workloads/modelPieces";
 import { NAMES, labels } from "../workloads/names";
 import { SKIP_AWAIT } from "../workloads/pod";
-import { TRAINER_API, trainJobSpec, trainingRuntimeSpec } from "../workloads/trainJob";
+import {
+  RUNTIME_COMMIT_PATH,
+  TRAINER_API,
+  trainJobSpec,
+  trainingRuntimeSpec,
+} from "../workloads/trainJob";
 import type { TrainingPodArgs } from "../workloads/training";
-import { trainingContainer } from "../workloads/training";
+import { COMMIT_PATH, trainingContainer } from "../workloads/training";
 import { failedJobAdvice, trainingJobLabels, trainingJobSpec } from "../workloads/trainingJob";
 import { NODES_SERVICE, needsNodesService, nodesServiceSpec } from "../workloads/trainingNodes";
 import { runId } from "../workloads/trainingRun";
@@ -87,6 +92,7 @@ export class TrainingJob extends pulumi.ComponentResource {
         hooks: { ...progress.hooks, onError: [adviceOnFailure(name, run, progress)] },
         // A Job is made anew under the name of its run: the one that has failed must be gone before.
         deleteBeforeReplace: true,
+        ignoreChanges: [`spec.${COMMIT_PATH}`],
       },
     );
   }
@@ -101,7 +107,11 @@ export class TrainingJob extends pulumi.ComponentResource {
         metadata: { namespace: metadata.namespace, labels: metadata.labels },
         spec: pod.apply(trainingRuntimeSpec),
       },
-      { parent: this, replaceOnChanges: ["spec"] },
+      {
+        parent: this,
+        replaceOnChanges: ["spec"],
+        ignoreChanges: [`spec.${RUNTIME_COMMIT_PATH}`],
+      },
     );
     new k8s.apiextensions.CustomResource(
       name,

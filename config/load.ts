@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { caBundleFaults } from "./caBundle";
+import { commitOf } from "./commit";
 import { infoFaults, readDataset, unreadable } from "./dataset";
 import type { Fault } from "./faults";
 import { faultsOf, removeCommand, renderFaults } from "./faults";
@@ -34,6 +35,8 @@ export interface TrainingFiles {
   readonly data: Readonly<Record<string, string>> | undefined;
   /** Thresholds with their questions; left out, every run passes. */
   readonly gate?: Gate | undefined;
+  /** What the files were read from: see {@link commitOf}. No part of what makes the run. */
+  readonly commit: string;
 }
 
 /** All that a stack's configuration says, checked. */
@@ -64,7 +67,8 @@ function readTraining(
   const { gate, faults: gateFaults } = readGate(root, settings.training, config, dataset?.files);
   faults.push(...(dataset?.faults ?? []), ...gateFaults);
   if (isDownloadedData(data)) faults.push(...infoFaults(data.info, config));
-  return { settings: settings.training, config, data: dataset?.files, gate };
+  const commit = commitOf(root);
+  return { settings: settings.training, config, data: dataset?.files, gate, commit };
 }
 
 /** Whether a key is encrypted in the stack file; the SDK exports the function but not its type. */

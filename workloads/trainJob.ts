@@ -1,4 +1,5 @@
 import type { TrainingPodArgs } from "./training";
+import { COMMIT_PATH } from "./training";
 import { trainingJobSpec } from "./trainingJob";
 import { TRAINER_PODS } from "./trainingNodes";
 
@@ -21,6 +22,9 @@ export function trainingRuntimeSpec(args: TrainingPodArgs): object {
     template: { spec: { replicatedJobs: [{ name: TRAINER_PODS, template: job }] } },
   };
 }
+
+/** Where the `spec` of the TrainingRuntime has the commit. */
+export const RUNTIME_COMMIT_PATH = `template.spec.replicatedJobs[0].template.spec.${COMMIT_PATH}`;
 
 /** The `spec` of the TrainJob: a run of the runtime of that name. */
 export function trainJobSpec(runtime: string): object {

@@ -30,6 +30,15 @@ import { trackingEnv, usesWandb } from "./trainingTracking";
 /** Annotation of the pod that holds the training file; mounted as /app/config/train_config.yaml. */
 export const CONFIG_ANNOTATION = "llmops.dev/train-config";
 
+/** Annotation of the pod with the commit that it was made from. */
+export const COMMIT_ANNOTATION = "llmops.dev/commit";
+
+/**
+ * Where a Job's `spec` has the commit. Pulumi is told to ignore changes of it: a Job that is made tells of its commit, and
+ * another commit makes no Job anew.
+ */
+export const COMMIT_PATH = `template.metadata.annotations["${COMMIT_ANNOTATION}"]`;
+
 /** Files in /app/config, and the annotations of the pod that hold them. */
 const FILES = {
   config: { name: "train_config.yaml", annotation: CONFIG_ANNOTATION },
@@ -46,7 +55,7 @@ const OUTPUT_VOLUME = "train-output";
 
 /** What the training pod is made of. */
 export interface TrainingPodArgs {
-  readonly files: Omit<TrainingFiles, "data"> & Partial<TrainingFiles>;
+  readonly files: Omit<TrainingFiles, "data" | "commit"> & Partial<TrainingFiles>;
   readonly runId: string;
   readonly image: string;
   readonly accelerator: "cuda" | "cpu";
@@ -78,6 +87,10 @@ function environment(args: TrainingPodArgs): types.input.core.v1.EnvVar[] {
       ...(args.files.gate === undefined ? {} : { LLMOPS_GATE: pathOf("gate") }),
       ...trackingEnv(args),
     }),
+    {
+      name: "LLMOPS_COMMIT",
+      valueFrom: { fieldRef: { fieldPath: `metadata.annotations['${COMMIT_ANNOTATION}']` } },
+    },
     ...torchrunEnv(settings, id, args.accelerator),
     ...(settings.tracking.mlflow ? trackingLogin(secrets) : []),
     ...secretEnvs(usesWandb(settings.tracking) ? ["WANDB_API_KEY"] : [], secrets),
@@ -153,7 +166,12 @@ export function trainingPod(args: TrainingPodArgs): types.input.core.v1.PodTempl
   return {
     metadata: {
       labels: { ...labels("training", NAMES.trainingJob), "llmops.dev/run": id },
-      annotations: { ...config.annotations, ...base.annotations, ...dcgm.annotations },
+      annotations: {
+        [COMMIT_ANNOTATION]: files.commit ?? "",
+        ...config.annotations,
+        ...base.annotations,
+        ...dcgm.annotations,
+      },
     },
     spec: {
       ...podDefaults("training", settings, args.pullSecrets),

@@ -10,16 +10,13 @@ export function usesWandb({ wandb, wandbMode }: TrainingSettings["tracking"]): b
   return wandb && wandbMode === "online";
 }
 
-/**
- * Environment that says where metrics go and what the run is made of. The commit is not in it: each
- * commit would replace the Job of an unchanged run. `pulumi stack history` has the commit of each update.
- */
+/** Environment that says where metrics go and what the run is made of. */
 export function trackingEnv({
   files,
   runId: id,
   trackingUri,
 }: {
-  readonly files: Omit<TrainingFiles, "data"> & Partial<TrainingFiles>;
+  readonly files: Omit<TrainingFiles, "data" | "commit"> & Partial<TrainingFiles>;
   readonly runId: string;
   readonly trackingUri: string;
 }): Record<string, string> {

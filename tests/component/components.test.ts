@@ -465,7 +465,7 @@ describe("what downloads a model", () => {
       };
       new TrainingJob("train", {
         ...common,
-        files: { settings: tree.training, config: {}, data: {} },
+        files: { settings: tree.training, config: {}, data: {}, commit: "" },
         trackingUri: "http://mlflow:5000",
       });
       return new ModelServer("m", {
@@ -522,7 +522,7 @@ function queuedTraining(change: object): TrainingJob {
     images: { training: pulumi.output("r/t@sha256:0") },
     claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
     secrets: {},
-    files: { settings: tree.training, config: {}, data: {} },
+    files: { settings: tree.training, config: {}, data: {}, commit: "" },
     trackingUri: "http://mlflow:5000",
   });
 }

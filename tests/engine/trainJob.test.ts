@@ -16,7 +16,7 @@ const DEFINITIONS = {
 };
 
 /** The component as the stack uses it, handed to Kubeflow Trainer. */
-const program = (training: object): string => `
+const program = (training: object, commit = "0a"): string => `
 import * as pulumi from "@pulumi/pulumi";
 import { TrainingJob } from "./components/trainingJob";
 import { settingsOf, trainingTree } from "./tests/support/settings";
@@ -28,7 +28,7 @@ if (settings.training === undefined) throw new Error("it is there");
 new TrainingJob("train", {
   namespace: "default",
   settings,
-  files: { settings: settings.training, config: {}, data: {} },
+  files: { settings: settings.training, config: {}, data: {}, commit: "${commit}" },
   images: { training: pulumi.output("r/t@sha256:${"0".repeat(64)}") },
   claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
   trackingUri: "http://mlflow:5000",
@@ -54,6 +54,8 @@ test("Kubeflow Trainer's API takes the run, which nothing changes again, and ano
   }
   await project.program(program({}));
   await project.up();
+  expect(await project.planned()).toEqual({ same: 5 });
+  await project.program(program({}, "0b"));
   expect(await project.planned()).toEqual({ same: 5 });
 
   const runtime = await only("trainingruntimes");

@@ -7,8 +7,8 @@ import type { Outcome } from "./support/pulumiProject";
 
 const JOBS = "/apis/batch/v1/namespaces/default/jobs";
 
-/** The component as the stack uses it, with a run label. */
-const program = (run: string): string => `
+/** The component as the stack uses it, with a run label, at a commit. */
+const program = (run: string, commit = "0a"): string => `
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import { TrainingJob } from "./components/trainingJob";
@@ -19,7 +19,7 @@ if (settings.training === undefined) throw new Error("it is there");
 const job = new TrainingJob("train", {
   namespace: "default",
   settings,
-  files: { settings: settings.training, config: {}, data: {} },
+  files: { settings: settings.training, config: {}, data: {}, commit: "${commit}" },
   images: { training: pulumi.output("r/t@sha256:${"0".repeat(64)}") },
   claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
   trackingUri: "http://mlflow:5000",
@@ -32,6 +32,9 @@ const engine = useEngine();
 
 interface Job {
   readonly metadata: { readonly name: string; readonly uid: string };
+  readonly spec: {
+    readonly template: { readonly metadata: { readonly annotations: Record<string, string> } };
+  };
 }
 
 /** Waits for a Job that is none of `known`, ends it, and gives its uid. */
@@ -90,21 +93,31 @@ test("a failed training Job stays failed, and the error says how to train again,
 
   // Gone from the cluster, it is made again as the same run, whose pod finds it complete and ends at once
   // (images/training/tests/test_train.py).
-  const runs = async (): Promise<string[]> => {
-    const { items } = (await engine.plane.request("GET", JOBS)) as { items: readonly Job[] };
-    return items.map(({ metadata }) => metadata.name);
-  };
+  const jobs = async (): Promise<readonly Job[]> =>
+    ((await engine.plane.request("GET", JOBS)) as { items: readonly Job[] }).items;
+  const runs = async (): Promise<string[]> => (await jobs()).map(({ metadata }) => metadata.name);
   const [complete = "", ...others] = await runs();
   expect(others).toEqual([]);
   await engine.plane.request("DELETE", `${JOBS}/${complete}`);
   await project.succeed("refresh", "--yes", "--skip-preview");
   const again = project.up();
-  await endNewJob([failed, replaced, third], "Complete");
+  const fourth = await endNewJob([failed, replaced, third], "Complete");
   await again;
   expect(await runs()).toEqual([complete]);
 
-  // A new run replaces the Job alone: what waits for it stays.
-  await project.program(program("2"));
+  // Another commit alone changes nothing.
+  await project.program(program("1-again", "0b"));
+  expect(await project.planned()).toEqual({ same: 5 });
+
+  // A new run replaces the Job alone: what waits for it stays. It tells of the commit that made it.
+  await project.program(program("2", "0b"));
   const changed = (await project.plan()).filter(({ op }) => op !== "same");
   expect(changed.map(({ op, name }) => `${op} ${name}`)).toEqual(["replace train"]);
+  const commits = async (): Promise<unknown[]> =>
+    (await jobs()).map((job) => job.spec.template.metadata.annotations["llmops.dev/commit"]);
+  expect(await commits()).toEqual(["0a"]);
+  const another = project.up();
+  await endNewJob([failed, replaced, third, fourth], "Complete");
+  await another;
+  expect(await commits()).toEqual(["0b"]);
 }, 600_000);

@@ -41,7 +41,11 @@ interface Container {
   readonly image: string;
   readonly command?: readonly string[];
   readonly args?: readonly string[];
-  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+  readonly env?: readonly {
+    readonly name: string;
+    readonly value?: string;
+    readonly valueFrom?: object;
+  }[];
   readonly resources?: { readonly requests?: object; readonly limits?: object };
   readonly securityContext?: object;
   readonly volumeMounts: readonly { readonly mountPath: string; readonly readOnly?: boolean }[];
@@ -202,9 +206,9 @@ describe.each(STACKS)("stack %s", (stack) => {
     const full = await runStack({ ...stackFile(stack), secrets: PLANTED });
     for (const { name, args = [], env = [] } of modelPods(full).flatMap(containersOf)) {
       const referenced = env
-        .filter((variable) => !("value" in variable))
+        .filter(({ valueFrom }) => valueFrom !== undefined && "secretKeyRef" in valueFrom)
         .map((variable) => variable.name)
-        .filter((key) => !["VLLM_API_KEY", "MLFLOW_TRACKING_PASSWORD", "POD_NAME"].includes(key));
+        .filter((key) => !["VLLM_API_KEY", "MLFLOW_TRACKING_PASSWORD"].includes(key));
       const published = env.find((variable) => variable.name === "LLMOPS_PUBLISH")?.value ?? "";
       const used = `${name === "fetch-model" ? (args[1] ?? "") : ""} ${published}`;
       expect(referenced).toEqual([

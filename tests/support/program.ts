@@ -6,6 +6,7 @@ import { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
 import { parse } from "yaml";
 import { settingsSchema } from "../../config/schema";
 import { secretFaults } from "../../config/secrets";
+import { COMMIT_ANNOTATION } from "../../workloads/training";
 
 /** Folder of the project. */
 export const ROOT = join(__dirname, "..", "..");
@@ -130,7 +131,7 @@ export function isSecretEnvelope(value: unknown): boolean {
   return typeof value === "object" && value !== null && SECRET_SIGNATURE in value;
 }
 
-/** Replaces secret values by a word, keeping the keys of a secret map. */
+/** Replaces secret values by a word, keeping the keys of a secret map. Leaves out the commit: another one changes no run. */
 export function redact(value: unknown): unknown {
   if (isSecretEnvelope(value)) {
     const { value: hidden } = value as { value: unknown };
@@ -140,7 +141,8 @@ export function redact(value: unknown): unknown {
   }
   if (Array.isArray(value)) return value.map(redact);
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, redact(field)]));
+  const fields = Object.entries(value).filter(([key]) => key !== COMMIT_ANNOTATION);
+  return Object.fromEntries(fields.map(([key, field]) => [key, redact(field)]));
 }
 
 async function resolve(value: unknown): Promise<unknown> {

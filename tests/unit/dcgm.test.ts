@@ -64,7 +64,10 @@ test("it starts after the download, beside the trainer, and Prometheus finds it"
 test("without it, the training pod exports nothing and nobody is let in", () => {
   const { metadata, spec } = pod({});
   expect(spec.initContainers).toBeUndefined();
-  expect(Object.keys(metadata.annotations)).toEqual(["llmops.dev/train-config"]);
+  expect(Object.keys(metadata.annotations)).toEqual([
+    "llmops.dev/commit",
+    "llmops.dev/train-config",
+  ]);
   expect(networkPolicies(settings({}))).not.toHaveProperty("training");
 });
 

@@ -220,7 +220,7 @@ describe("the Job", () => {
   const references = (job: ReturnType<typeof spec>) =>
     container(job).env.flatMap((variable) => {
       const { name, valueFrom } = variable as { name: string; valueFrom?: object };
-      return valueFrom === undefined ? [] : [name];
+      return valueFrom !== undefined && "secretKeyRef" in valueFrom ? [name] : [];
     });
 
   test("the trainer gets a secret only where it uses it itself", () => {
@@ -376,6 +376,21 @@ describe("the Job", () => {
       LLMOPS_DATA_FINGERPRINT: expect.stringMatching(/^[0-9a-f]{10}$/) as string,
     });
     expect(Object.keys(values)).not.toContain("LLMOPS_SYSTEM_METRICS");
+  });
+
+  test("tells of the commit, which makes no other run", () => {
+    const files = { settings: training(), config: CONFIG, data: {}, commit: "0a" };
+    const job = spec({}, "cpu", { files });
+    expect(job.template).toMatchObject({
+      metadata: { annotations: { "llmops.dev/commit": "0a" } },
+    });
+    expect(container(job).env).toContainEqual({
+      name: "LLMOPS_COMMIT",
+      valueFrom: { fieldRef: { fieldPath: "metadata.annotations['llmops.dev/commit']" } },
+    });
+    const id = runId({ ...files, image: IMAGE });
+    const another = { ...files, commit: "0b", image: IMAGE };
+    expect(runId(another)).toBe(id);
   });
 
   test("samples what the pod uses only where it can be told to MLflow", () => {

@@ -120,7 +120,6 @@ def load_run(config_file: Path, env: Mapping[str, str]) -> TrainingRun:
     uri = env.get("MLFLOW_TRACKING_URI", "")
     optional_tags = {
         "llmops.model": env.get("MODEL_NAME"),
-        "llmops.code_version": env.get("LLMOPS_CODE_VERSION"),
         "llmops.image": env.get("LLMOPS_IMAGE"),
         "llmops.run_label": env.get("LLMOPS_RUN_LABEL"),
         "llmops.training_file": env.get("LLMOPS_TRAINING_FILE"),
@@ -133,7 +132,9 @@ def load_run(config_file: Path, env: Mapping[str, str]) -> TrainingRun:
         config=config,
         output=output,
         merge=env.get("LLMOPS_MERGE", "false") == "true",
-        tags={"llmops.run_id": run_id} | {key: tag for key, tag in optional_tags.items() if tag},
+        tags={"llmops.run_id": run_id}
+        | {key: tag for key, tag in optional_tags.items() if tag}
+        | commit_tags(env.get("LLMOPS_COMMIT", "")),
         tracking=Tracking(uri, env.get("MLFLOW_EXPERIMENT_NAME") or "Default") if uri else None,
         publishing=load_publishing(env),
         gate_digest=digest_of(env.get("LLMOPS_GATE", "")),
@@ -148,6 +149,17 @@ def digest_of(file: str) -> str:
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error}") from error
+
+
+def commit_tags(commit: str) -> dict[str, str]:
+    """MLflow's own tags for what a run was made from; `commit` may end with -dirty, or be empty."""
+    if not commit:
+        return {}
+    clean = commit.removesuffix("-dirty")
+    return {
+        "mlflow.source.git.commit": clean,
+        "mlflow.source.git.dirty": str(clean != commit).lower(),
+    }
 
 
 def load_publishing(env: Mapping[str, str]) -> Publishing | None:

@@ -23,7 +23,7 @@ def test_run_holds_parameters_metrics_tags_and_artifacts(
 ) -> None:
     tracked.env |= {
         "MODEL_NAME": "lamp",
-        "LLMOPS_CODE_VERSION": "abc123",
+        "LLMOPS_COMMIT": f"{'0a' * 20}-dirty",
         "LLMOPS_TRAINING_FILE": "examples/lamp.yaml",
         "LLMOPS_DATA_FINGERPRINT": "0123456789",
     }
@@ -33,7 +33,8 @@ def test_run_holds_parameters_metrics_tags_and_artifacts(
     assert run.status == "FINISHED"
     assert run.params["max_steps"] == "6"
     assert run.tags["llmops.run_id"] == "run-1"
-    assert run.tags["llmops.code_version"] == "abc123"
+    assert run.tags["mlflow.source.git.commit"] == "0a" * 20
+    assert run.tags["mlflow.source.git.dirty"] == "true"
     assert run.tags["llmops.training_file"] == "examples/lamp.yaml"
     assert run.tags["llmops.data_fingerprint"] == "0123456789"
     assert run.steps("loss") == ALL_STEPS
