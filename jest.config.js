@@ -14,6 +14,8 @@ const project = (name, dir) => ({
 });
 
 module.exports = {
+  // For a hang, not for speed: a busy machine takes many times as long as an idle one.
+  testTimeout: 60_000,
   testSequencer: "<rootDir>/tests/sequencer.cjs",
   projects: ["unit", "component", "stack", "local", "standins", "images", "engine", "cluster"].map(
     (level) => project(level, level),
