@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { commitOf } from "../../config/commit";
 import { ROOT } from "../support/program";
 import * as models from "./support/models";
 import type { Outputs } from "./support/models";
@@ -73,9 +74,12 @@ const SERVED_TAG = "llmops.served.lumen7";
 const SAYS_WHERE =
   /^lumen7 at http:\/\/llama-factory-inference-lumen7\.llmops\.svc:8000\/v1 since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 
+/** A tag of a run, or of a version of a registered model. */
+const tagOf = ({ tags }: Pick<Run["data"], "tags">, name: string): string | undefined =>
+  tags?.find(({ key }) => key === name)?.value;
+
 /** What MLflow says of where a run, or a version of a registered model, is served, and since when. */
-const servedAt = ({ tags }: Pick<Run["data"], "tags">): string | undefined =>
-  tags?.find(({ key }) => key === SERVED_TAG)?.value;
+const servedAt = (data: Pick<Run["data"], "tags">): string | undefined => tagOf(data, SERVED_TAG);
 
 /** Registers a run as the first version of a model of this name. */
 async function register(name: string, run: Run): Promise<void> {
@@ -112,12 +116,14 @@ describe("what `make local` leaves running", () => {
   );
 
   test(
-    "the run is one finished MLflow run with parameters and a loss for every step",
+    "the run is one finished MLflow run with its commit, parameters and a loss for every step",
     async () => {
       const [latest, ...others] = await runs();
       expect(others).toEqual([]);
       expect(latest?.info.status).toBe("FINISHED");
       expect(latest?.data.params?.length).toBeGreaterThan(5);
+      const commit = tagOf(latest?.data ?? {}, "mlflow.source.git.commit") ?? "";
+      expect(commit).toMatch(commitOf(ROOT) === "" ? /^$/ : /^[0-9a-f]{40}$/);
       const { nodePort } = outputs.endpoints.mlflow;
       const query = `run_id=${latest?.info.run_id ?? ""}&metric_key=loss&max_results=1000`;
       const url = `http://${nodeAddress}:${String(nodePort)}/api/2.0/mlflow/metrics/get-history?${query}`;
