@@ -28,6 +28,7 @@ for accelerator in cpu cuda; do
 done
 lock --no-deps training/flash-attn.in -o training/flash-attn.lock
 lock base/uv.in -o base/uv.lock
+lock base/sbom.in -o base/sbom.lock
 lock base/build.in -o base/build.lock
 lock mlflow/mlflow.in -o mlflow/mlflow.lock
 lock front-door/front-door.in -o front-door/front-door.lock

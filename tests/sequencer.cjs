@@ -7,6 +7,7 @@ const Sequencer = require("@jest/test-sequencer").default;
  */
 const CLUSTER = [
   "platform",
+  "supplyChain",
   "monitoring",
   "frontDoor",
   "tracing",
