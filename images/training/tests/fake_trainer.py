@@ -1,7 +1,8 @@
 """Plays the part of `llamafactory-cli`: `train FILE` and `export FILE` (see conftest.py).
 
-Environment: CALLS (file to note each start in), STEP_SECONDS, HOLD_AT_STEP (wait there for ever),
-FAIL_AT_STEP (with LAST_WORDS), KILLED_AT_STEP, EXPORT_FAILS, EVAL_LOSS (with `do_eval`).
+Environment: CALLS (file to note each start in), STEP_SECONDS, HOLD_AT_STEP (wait there until the
+file GO_ON is there, or for ever), FAIL_AT_STEP (with LAST_WORDS), KILLED_AT_STEP, EXPORT_FAILS,
+EVAL_LOSS (with `do_eval`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import re
 import signal
 import struct
 import sys
-import threading
 import time
 import zipfile
 from pathlib import Path
@@ -50,6 +50,11 @@ def last_checkpoint(output: Path) -> int:
     return max((int(match[1]) for match in found if match), default=0)
 
 
+def hold() -> None:
+    while not Path(os.environ.get("GO_ON", "/nowhere")).exists():
+        time.sleep(0.05)
+
+
 def train(config: dict[str, Any]) -> None:
     output = Path(config["output_dir"])
     output.mkdir(parents=True, exist_ok=True)
@@ -74,7 +79,7 @@ def train(config: dict[str, Any]) -> None:
         if step % int(config["save_steps"]) == 0:
             save_checkpoint(output, step)
         if step == int(os.environ.get("HOLD_AT_STEP", "0")):
-            threading.Event().wait()
+            hold()
         time.sleep(float(os.environ.get("STEP_SECONDS", "0")))
     if "TENSORBOARD_LOGGING_DIR" in os.environ:
         events = Path(os.environ["TENSORBOARD_LOGGING_DIR"])

@@ -90,7 +90,7 @@ class TrackingServer:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         fault = self.fault
         if fault == "hang":
-            self._released.wait(60)
+            self._released.wait()
             return
         status, content = 500, {"error_code": "INTERNAL_ERROR", "message": "asked to fail"}
         if fault != "error":
