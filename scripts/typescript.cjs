@@ -29,26 +29,10 @@ Module._extensions[".ts"] = (module, file) => {
   module._compile(code, file);
 };
 
-// Pulumi's SDK loads npm's package manager and the TypeScript compiler at each start, for functions that a program has it
-// serialize. Ours has none: half of the SDK's modules are not loaded.
-if (process.argv[1]?.includes("@pulumi/pulumi/cmd/run")) {
-  for (const name of ["@npmcli/arborist", "typescript"]) putOff(name);
-}
+if (process.argv[1]?.includes("@pulumi/pulumi/cmd/run")) require("./sdk.cjs").relieve();
 
-function putOff(name) {
-  const file = require.resolve(name, { paths: [dirname(require.resolve("@pulumi/pulumi"))] });
-  const stub = new Module(file);
-  const whole = () => {
-    if (require.cache[file] === stub) delete require.cache[file];
-    return require(file);
-  };
-  stub.loaded = true;
-  stub.exports = new Proxy({}, { get: (_, key) => key === "__esModule" || whole()[key] });
-  require.cache[file] = stub;
-}
-
-// Pulumi keeps the stack of every promise as text and has source-map-support translate each frame of it, a fifth of a
-// preview's time. Nobody reads them: frames are translated once an error ends the program.
+// Pulumi keeps the stack of every resource as text and has source-map-support translate each frame of it. Nobody reads
+// them: frames are translated once an error ends the program.
 process.on("uncaughtExceptionMonitor", translateStacks);
 process.nextTick(() => {
   Error.prepareStackTrace = undefined;

@@ -13,8 +13,13 @@ afterAll(() => {
 
 /** Runs a script as Pulumi.yaml has the program run: gives what it prints. */
 async function node(...script: string[]): Promise<string> {
-  const loader = ["--require", "./scripts/typescript.cjs"];
-  const { stdout } = await promisify(execFile)("node", [...loader, ...script], { cwd: ROOT });
+  return nodeWith({}, ...script);
+}
+
+async function nodeWith(variables: NodeJS.ProcessEnv, ...script: string[]): Promise<string> {
+  const args = ["--require", "./scripts/typescript.cjs", ...script];
+  const env = { ...process.env, ...variables };
+  const { stdout } = await promisify(execFile)("node", args, { cwd: ROOT, env });
   return stdout.trim();
 }
 
@@ -71,26 +76,75 @@ test("the program loads no compiler, and no provider whole", async () => {
   expect(files.length).toBeLessThan(1500);
 });
 
-test("the SDK's compiler and package manager are there once something of them is used", async () => {
+/** Runs a script the way the engine does, where the SDK is relieved of what the program has no use for. */
+async function asProgram(script: string, env: NodeJS.ProcessEnv = {}): Promise<unknown> {
   const runner = join(folder, "@pulumi", "pulumi", "cmd", "run");
   mkdirSync(runner, { recursive: true });
+  const load = `require("node:module").createRequire(${JSON.stringify(join(ROOT, "package.json"))})`;
+  writeFileSync(join(runner, "index.js"), `const load = ${load};\n${script}`);
+  return JSON.parse(await nodeWith(env, join(runner, "index.js"))) as unknown;
+}
+
+test("the SDK's compiler, package manager and debugger are there once something of them is used", async () => {
+  const found = await asProgram(`
+    const { runtime } = load("@pulumi/pulumi");
+    const count = () => ["typescript/lib", "@npmcli/arborist", "normalize-package-data"].map(
+      (part) => Object.keys(require.cache).filter((file) => file.includes(part)).length > 0);
+    const loaded = [count()];
+    runtime.serializeFunction((x) => x + 40961).then(async ({ text }) => {
+      loaded.push(count());
+      const paths = await runtime.computeCodePaths();
+      loaded.push(count());
+      const packages = paths.has("node_modules/zod");
+      console.log(JSON.stringify({ loaded, text, packages }));
+    });`);
+  expect(found).toEqual({
+    loaded: [
+      [false, false, false],
+      [true, false, false],
+      [true, true, true],
+    ],
+    text: expect.stringContaining("40961") as unknown,
+    packages: true,
+  });
+});
+
+test("a span of a run that nobody traces needs no tracer", async () => {
   const script = `
-    const load = require("node:module").createRequire(${JSON.stringify(join(ROOT, "package.json"))});
-    const pulumi = load("@pulumi/pulumi");
-    const modules = [Object.keys(require.cache).length];
-    pulumi.runtime.serializeFunction((x) => x + 40961).then(({ text }) => {
-      const { Arborist } = load("@npmcli/arborist");
-      modules.push(Object.keys(require.cache).length);
-      console.log(JSON.stringify({ modules, text, made: new Arborist({}).constructor.name }));
-    });`;
-  writeFileSync(join(runner, "index.js"), script);
-  const { modules, text, made } = JSON.parse(await node(join(runner, "index.js"))) as {
-    modules: readonly [number, number];
-    text: string;
-    made: string;
-  };
-  expect(text).toContain("40961");
-  expect(made).toBe("Arborist");
-  expect(modules[0]).toBeLessThan(400);
-  expect(modules[1]).toBeGreaterThan(700);
+    const span = load("@pulumi/pulumi/cmd/run/tracing").newSpan("of a test");
+    span.setAttribute("of", 1).end();
+    console.log(JSON.stringify(Object.keys(require.cache).filter((file) => file.includes("sdk-trace")).length));`;
+  expect(await asProgram(script)).toBe(0);
+  expect(
+    await asProgram(script, { TRACEPARENT: `00-${"1".repeat(32)}-${"1".repeat(16)}-01` }),
+  ).toBeGreaterThan(0);
+});
+
+test("debug messages of one turn go to the engine together, those about a resource as they are", async () => {
+  const messages = await asProgram(`
+    const sent = [];
+    load("@pulumi/pulumi/runtime/settings").getEngine = () => ({
+      log: (request, done) => { sent.push(request.getMessage()); done(); },
+    });
+    const { log } = load("@pulumi/pulumi");
+    log.debug("one");
+    log.debug("of a stream", undefined, 7);
+    log.debug("two").then(() => log.debug("three")).then(() => console.log(JSON.stringify(sent)));`);
+  expect(messages).toEqual(["of a stream", "one\ntwo", "three"]);
+});
+
+test("promises keep the stack of where they were made only to be searched for leaks", async () => {
+  const script = `
+    const { debuggablePromise } = load("@pulumi/pulumi/runtime/debuggable");
+    const promise = Promise.resolve();
+    debuggablePromise(promise, "a test");
+    const lines = (text) => text.split("\\n").length;
+    console.log(JSON.stringify([lines(promise._debugStackTrace), lines(new Error("here").stack) > 3]));`;
+  expect(await asProgram(script)).toEqual([1, true]);
+  const [lines, others] = (await asProgram(script, { PULUMI_DEBUG_PROMISE_LEAKS: "1" })) as [
+    number,
+    boolean,
+  ];
+  expect(lines).toBeGreaterThan(3);
+  expect(others).toBe(true);
 });
