@@ -1,12 +1,11 @@
 import { Metadata, status } from "@grpc/grpc-js";
 import anypb from "google-protobuf/google/protobuf/any_pb.js";
-import structpb from "google-protobuf/google/protobuf/struct_pb.js";
-import type { Struct } from "google-protobuf/google/protobuf/struct_pb.js";
 import pb from "@pulumi/pulumi/proto/provider_pb.js";
 import type * as rpc from "@pulumi/pulumi/proto/provider_pb.js";
 import statuspb from "@pulumi/pulumi/proto/status_pb.js";
 import { pathText } from "./diff.ts";
 import type { CheckArgs, Checked, Difference, Target } from "./provider.ts";
+import { fromStruct, toStruct } from "./structs.ts";
 import type { Props } from "./values.ts";
 
 /** The resource exists, but did not become ready; the engine keeps it in its state and tries again. */
@@ -29,16 +28,6 @@ export class InitFailed extends Error {
     full.addDetails(packed);
     this.metadata.add("grpc-status-details-bin", Buffer.from(full.serializeBinary()));
   }
-}
-
-/** Properties as the engine takes them. */
-export function toStruct(props: Props): Struct {
-  return structpb.Struct.fromJavaScript(props);
-}
-
-/** Properties as the engine sends them. */
-export function fromStruct(struct: Struct | undefined): Props {
-  return struct?.toJavaScript() ?? {};
 }
 
 /** The resource a request is about. */

@@ -11,11 +11,13 @@ const messageLimit = 64 * 1024;
 
 /** The engine's side of a plugin: where its messages go. */
 export class Engine {
+  private address: string | undefined;
   private client: EngineClient | undefined;
 
-  /** Connects to the engine at a loopback address. */
+  /** The engine is at this loopback address: it is connected to with the first message. */
   connect(address: string): void {
-    this.client = new enginegrpc.EngineClient(address, credentials.createInsecure());
+    if (address !== this.address) this.client = undefined;
+    this.address = address;
   }
 
   /** Shows a message with the resource, for good. */
@@ -29,11 +31,12 @@ export class Engine {
   }
 
   private send(severity: Severity, message: string, urn: string, brief: boolean): Promise<void> {
-    const client = this.client;
-    if (client === undefined) {
+    if (this.address === undefined) {
       process.stderr.write(`${severity}: ${message}\n`);
       return Promise.resolve();
     }
+    this.client ??= new enginegrpc.EngineClient(this.address, credentials.createInsecure());
+    const { client } = this;
     const severities = enginepb.LogSeverity;
     const level = {
       debug: severities.DEBUG,

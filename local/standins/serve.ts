@@ -4,16 +4,10 @@ import pluginpb from "@pulumi/pulumi/proto/plugin_pb.js";
 import providergrpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import pb from "@pulumi/pulumi/proto/provider_pb.js";
 import type * as rpc from "@pulumi/pulumi/proto/provider_pb.js";
-import {
-  checkArgs,
-  checkResponse,
-  diffResponse,
-  fromStruct,
-  targetOf,
-  toStruct,
-} from "./messages.ts";
+import { checkArgs, checkResponse, diffResponse, targetOf } from "./messages.ts";
 import { addService, servePlugin, unary, type Engine } from "./plugin.ts";
 import type { Provider } from "./provider.ts";
+import { fromStruct, toStruct } from "./structs.ts";
 
 function handlers(provider: Provider, name: string, engine: Engine) {
   const existing = (
@@ -47,7 +41,7 @@ function handlers(provider: Provider, name: string, engine: Engine) {
     }),
     checkConfig: unary((request: rpc.CheckRequest) => {
       const response = new pb.CheckResponse();
-      response.setInputs(request.getNews());
+      response.setInputs(toStruct(fromStruct(request.getNews())));
       return response;
     }),
     diffConfig: unary((request: rpc.DiffRequest) => {
