@@ -40,9 +40,12 @@ await pulumi.runtime.setMocks(
   "llmops",
   "prod",
 );
-// The SDK's mocks say that they know error hooks, and lack the call that registers one.
+// The SDK's mocks say that they know hooks, and lack the calls that register one.
+const registered = (_: unknown, done: (error: null, answer: object) => void): void =>
+  done(null, {});
 Object.assign(MockMonitor.prototype, {
-  registerErrorHook: (_: unknown, done: (error: null, answer: object) => void) => done(null, {}),
+  registerErrorHook: registered,
+  registerResourceHook: registered,
 });
 (pulumi.runtime.setAllConfig as (all: object) => void)(Object.fromEntries(texts) as object);
 const before = seconds();
