@@ -17,7 +17,8 @@ import pycurl
 
 from llmops_models.errors import Failure, GiveUp, Retry, redact, redact_text
 
-Sink = Callable[[bytes], None]
+# What it is given is libcurl's own memory, valid until the call returns.
+Sink = Callable[[memoryview], None]
 
 
 class StopSignal(Protocol):
@@ -38,6 +39,8 @@ class Body(Protocol):
 
 SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
 MAX_BODY = 64 << 20
+# What libcurl reads at once from a connection: more is fewer calls of the kernel.
+BUFFER = 4 << 20
 HOPELESS = {
     pycurl.E_UNSUPPORTED_PROTOCOL: "the address is not http or https",
     pycurl.E_URL_MALFORMAT: "the address cannot be read",
@@ -99,7 +102,7 @@ class Http:
         handle = self._handle(method, url, headers or {})
         exchange.give_body(handle, method, body)
         handle.setopt(pycurl.HEADERFUNCTION, exchange.take_header)
-        handle.setopt(pycurl.WRITEFUNCTION, exchange.take_body)
+        handle.setopt(pycurl.WRITEFUNCTION, exchange.take_body, use_memoryview=True)
         handle.setopt(pycurl.NOPROGRESS, False)
         handle.setopt(pycurl.XFERINFOFUNCTION, exchange.watch)
         try:
@@ -116,7 +119,7 @@ class Http:
         handle: pycurl.Curl = self._local.handle
         handle.setopt(pycurl.URL, url)
         handle.setopt(pycurl.NOSIGNAL, True)
-        handle.setopt(pycurl.BUFFERSIZE, 1 << 20)
+        handle.setopt(pycurl.BUFFERSIZE, BUFFER)
         handle.setopt(pycurl.TCP_KEEPALIVE, True)
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, int(self._connect_seconds * 1000))
         handle.setopt(pycurl.TIMEOUT_MS, int(self._total_seconds * 1000))
@@ -198,7 +201,7 @@ class _Exchange:
             name, value = text.split(":", 1)
             self._answer.headers[name.strip().lower()] = value.strip()
 
-    def take_body(self, data: bytes) -> int:
+    def take_body(self, data: memoryview) -> int:
         # Called for every 16 KiB: what happens each time is kept short.
         try:
             if self._sink is not None:
@@ -211,7 +214,7 @@ class _Exchange:
             self._size += len(data)
             if self._size > MAX_BODY:
                 raise GiveUp(f"{redact(self._answer.url)} answers with more than {MAX_BODY} bytes")
-            self._parts.append(data)
+            self._parts.append(bytes(data))
         # An error must not cross libcurl's frames: it is raised again by `fault`.
         except BaseException as error:
             self._error = error

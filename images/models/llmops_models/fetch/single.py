@@ -114,7 +114,7 @@ class _Pieces:
         if not skip:
             return self._add
 
-        def leave_out(data: bytes) -> None:
+        def leave_out(data: memoryview) -> None:
             nonlocal skip
             cut = min(skip, len(data))
             skip -= cut
@@ -122,7 +122,7 @@ class _Pieces:
 
         return leave_out
 
-    def _add(self, data: bytes) -> None:
+    def _add(self, data: memoryview) -> None:
         # Called for every 16 KiB: what happens each time is kept short.
         size = len(data)
         end = self._filled + size

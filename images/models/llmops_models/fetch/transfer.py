@@ -132,7 +132,7 @@ class Transfer:
             skip = first_byte(file, answer, start + done)
             told = done
 
-            def take(data: bytes) -> None:
+            def take(data: memoryview) -> None:
                 nonlocal done, skip, told
                 if skip:
                     cut = min(skip, len(data))
