@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -108,6 +109,7 @@ class Bench:
         self.size = sum(path.stat().st_size for path in source.raw.iterdir())
         self.targets: list[tuple[str, str, str, bool]] = []
         self.memory = 0
+        self.order = random.Random(1)
 
     def env(self, scheme: str) -> dict[str, str]:
         ca = str(self.server.certificate)
@@ -147,10 +149,17 @@ class Bench:
         return observe(self.target, words, self.env(scheme))
 
     def table(self, title: str, ours: Peer, peers: list[Peer]) -> tuple[Run, dict[str, Run]]:
-        """The fastest run of each, taken in turns so that all meet the same machine."""
+        """The fastest run of each, taken in turns so that all meet the same machine.
+
+        Each round has an order of its own: what a command leaves in memory, as freed pages that
+        the host takes back, makes the next one slower or faster by up to a half.
+        """
         every = [ours, *peers]
-        rounds = [[peer.run() for peer in every] for _ in range(self.runs)]
-        best = [min(column, key=lambda run: run.seconds) for column in zip(*rounds, strict=True)]
+        runs: dict[str, list[Run]] = {peer.name: [] for peer in every}
+        for _ in range(self.runs):
+            for peer in self.order.sample(every, len(every)):
+                runs[peer.name].append(peer.run())
+        best = [min(runs[peer.name], key=lambda run: run.seconds) for peer in every]
         head(title, "seconds", "CPU s", "memory", "volume", "checks", "ours is so much as fast")
         for peer, run in zip(every, best, strict=True):
             row(
