@@ -24,6 +24,7 @@ PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 # Small pieces and short waits, so that faults and kills meet many states in little time.
 TUNING: dict[str, Any] = {
     "chunk_bytes": 64 << 10,
+    "range_bytes": 150_000,
     "connections": 4,
     "backoff_seconds": 0.02,
     "retry_seconds": 4,

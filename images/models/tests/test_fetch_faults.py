@@ -7,7 +7,7 @@ import time
 
 import pytest
 from models_fixtures import ONE_STREAM, RANGES, Pod, make_archive, make_model, read_tree, sha256
-from repository_server import Fault, RepositoryServer
+from repository_server import Fault, Reply, RepositoryServer, Request
 
 MODEL = make_model()
 SHARD = "/repo/tiny/model-00001-of-00002.safetensors"
@@ -78,6 +78,59 @@ def test_server_without_ranges_is_read_in_one_go(
     code, log = pod.fetch(*(FOLDER if path == SHARD else archive(path)))
     assert code == 0, log
     assert read_tree(pod.folder) == MODEL
+
+
+@pytest.mark.parametrize("connections", [ONE_STREAM, RANGES])
+def test_server_that_promises_ranges_and_sends_whole_files(
+    pod: Pod, server: RepositoryServer, connections: int
+) -> None:
+    pod.tuning["connections"] = connections
+    content = MODEL["model-00001-of-00002.safetensors"]
+    server.routes.append(
+        lambda request: (200, {}, content) if asks_for(request, "bytes=") else None
+    )
+    server.faults[SHARD] = [Fault("cut", 0.5)]
+    code, log = pod.fetch(*FOLDER)
+    assert code == 0, log
+    assert read_tree(pod.folder) == MODEL
+
+
+def asks_for(request: Request, span: str) -> bool:
+    """Whether the first shard is asked for in a range that begins so."""
+    asked = request.headers.get("range", "")
+    return (request.method, request.path) == ("GET", SHARD) and asked.startswith(span)
+
+
+def test_one_stream_asks_for_one_range_after_the_other(pod: Pod, server: RepositoryServer) -> None:
+    pod.tuning["connections"] = ONE_STREAM
+    assert pod.fetch(*FOLDER)[0] == 0
+    assert [each.headers["range"] for each in server.asked("GET", SHARD)] == [
+        "bytes=0-149999",
+        "bytes=150000-299999",
+        "bytes=300000-399999",
+    ]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_range_that_is_refused_late_is_asked_for_again_and_no_other(
+    pod: Pod, server: RepositoryServer, status: int
+) -> None:
+    """The first range takes longer than a request may be tried again without getting anywhere."""
+    pod.tuning |= {"connections": ONE_STREAM, "retry_seconds": 0.3}
+    refusals = [status]
+
+    def answer(request: Request) -> Reply | None:
+        if asks_for(request, "bytes=0-"):
+            time.sleep(0.5)
+        refused = asks_for(request, "bytes=150000-") and refusals
+        return (refusals.pop(), {}, b"not now") if refused else None
+
+    server.routes.append(answer)
+    code, log = pod.fetch(*FOLDER)
+    assert code == 0, log
+    assert f"HTTP {status}; again in" in log
+    assert read_tree(pod.folder) == MODEL
+    assert server.sent < 1.05 * sum(map(len, MODEL.values()))
 
 
 @pytest.mark.parametrize(

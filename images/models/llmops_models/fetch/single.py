@@ -1,4 +1,4 @@
-"""A file as one stream: one request, and another one after a cut."""
+"""A file as one stream: one range after the other, each asked for when the one before is here."""
 
 from __future__ import annotations
 
@@ -50,11 +50,13 @@ class SingleStream:
         pieces = _Pieces(file, start, size, take, self._progress)
         while pieces.position < file.size:
             before = pieces.position
+            end = min(before + self._tuning.range_bytes, file.size) if file.ranges else file.size
             try:
-                span = {"Range": f"bytes={before}-{file.size - 1}"} if file.ranges else None
+                span = {"Range": f"bytes={before}-{end - 1}"} if file.ranges else None
                 self._send("GET", file.url, span, pieces.open)
-                if pieces.position < file.size:
+                if pieces.position < end:
                     raise Retry(f"{redact(file.url)}: the answer ended too early")
+                patience = Patience(self._tuning, self._stop)
             except Mismatch:
                 raise
             except Retry as error:

@@ -83,7 +83,7 @@ class Transfer:
         return bytes(self._fill(file, start, bytearray(end - start)))
 
     def push(self, file: RemoteFile, start: int, take: Take) -> None:
-        """Hands on the file from `start` on, in order, by one request where nothing is cut.
+        """Hands on the file from `start` on, in order, as one stream.
 
         `take` is called in this thread; its argument is valid until it returns. For each byte it
         costs less than `stream`, which brings a file sooner where there are few.

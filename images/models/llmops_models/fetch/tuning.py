@@ -20,6 +20,9 @@ class Tuning:
     files_at_once: int = 8
     # Memory is about (connections + 2) * chunk_bytes.
     chunk_bytes: int = 8 << 20
+    # A file that is one stream is asked for in such ranges: for one answer without an end a server
+    # reads its disk in ever larger steps, which cost it more.
+    range_bytes: int = 64 << 20
     connect_seconds: float = 20
     # A transfer slower than this for that long is cut and tried again.
     low_speed_bytes: int = 10 << 10
