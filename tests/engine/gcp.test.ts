@@ -1,6 +1,3 @@
-import { copyFile, symlink } from "node:fs/promises";
-import { join } from "node:path";
-import { ROOT } from "../support/program";
 import { PulumiProject } from "./support/pulumiProject";
 
 /** Everything on Google Cloud that no committed stack has, under the engine and the plugin that only plans. */
@@ -29,10 +26,7 @@ new Foundation("gcp", { place, settings, secrets: {} });
 test("auto-provisioning and the rights on secrets are planned, and Google Cloud is not asked", async () => {
   const project = await PulumiProject.create();
   try {
-    await copyFile(join(ROOT, "tsconfig.json"), join(project.folder, "tsconfig.json"));
-    for (const name of ["components", "config", "workloads", "tests"]) {
-      await symlink(join(ROOT, name), join(project.folder, name));
-    }
+    await project.linkSources();
     await project.program(program);
     const plan = await project.plan();
     expect(new Set(plan.map(({ op }) => op))).toEqual(new Set(["create"]));

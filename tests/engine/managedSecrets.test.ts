@@ -1,7 +1,4 @@
-import { copyFile, symlink } from "node:fs/promises";
-import { join } from "node:path";
 import { externalSecretSpec, secretStoreSpec } from "../../workloads/secretManager";
-import { ROOT } from "../support/program";
 import type { ApiObject } from "./support/controlPlane";
 import { useEngine } from "./support/engine";
 import { installDefinitions } from "./support/goModule";
@@ -43,10 +40,7 @@ const specOf = async (path: string): Promise<object> =>
 test("External Secrets' API takes the objects, and another version is another Secret for those that use it", async () => {
   const { project, plane } = engine;
   await installDefinitions(plane, DEFINITIONS);
-  await copyFile(join(ROOT, "tsconfig.json"), join(project.folder, "tsconfig.json"));
-  for (const name of ["components", "config", "workloads"]) {
-    await symlink(join(ROOT, name), join(project.folder, name));
-  }
+  await project.linkSources();
   await project.program(program(3));
   await project.up();
   expect(await project.planned()).toEqual({ same: 8 });

@@ -1,10 +1,8 @@
-import { copyFile, symlink } from "node:fs/promises";
-import { join } from "node:path";
 import { trainJobSpec } from "../../workloads/trainJob";
-import { ROOT } from "../support/program";
 import type { ApiObject } from "./support/controlPlane";
 import { useEngine } from "./support/engine";
 import { installDefinitions } from "./support/goModule";
+import { trainingProgram } from "./support/trainingProgram";
 
 const OBJECTS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/default";
 const DEFINITIONS = {
@@ -15,26 +13,15 @@ const DEFINITIONS = {
   ),
 };
 
-/** The component as the stack uses it, handed to Kubeflow Trainer. */
-const program = (training: object, commit = "0a"): string => `
-import * as pulumi from "@pulumi/pulumi";
-import { TrainingJob } from "./components/trainingJob";
-import { settingsOf, trainingTree } from "./tests/support/settings";
-const tree = trainingTree();
-const change = ${JSON.stringify(training)};
-const handed = { runner: "trainjob", await: false, nodes: 2, queue: "gpu", deepspeed: "zero2", ...change };
-const settings = settingsOf({ ...tree, training: { ...tree["training"] as object, ...handed } });
-if (settings.training === undefined) throw new Error("it is there");
-new TrainingJob("train", {
-  namespace: "default",
-  settings,
-  files: { settings: settings.training, config: {}, data: {}, commit: "${commit}" },
-  images: { training: pulumi.output("r/t@sha256:${"0".repeat(64)}") },
-  claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
-  trackingUri: "http://mlflow:5000",
-  secrets: { WANDB_API_KEY: "wandb-secret-1" },
-});
-`;
+const HANDED = { runner: "trainjob", await: false, nodes: 2, queue: "gpu", deepspeed: "zero2" };
+
+/** The component, handed to Kubeflow Trainer. */
+const program = (training: object, commit?: string): string =>
+  trainingProgram({
+    training: { ...HANDED, ...training },
+    commit,
+    secrets: { WANDB_API_KEY: "wandb-secret-1" },
+  });
 
 const engine = useEngine();
 
@@ -48,10 +35,7 @@ async function only(plural: string): Promise<ApiObject> {
 test("Kubeflow Trainer's API takes the run, which nothing changes again, and another pod is another TrainJob", async () => {
   const { project, plane } = engine;
   await installDefinitions(plane, DEFINITIONS);
-  await copyFile(join(ROOT, "tsconfig.json"), join(project.folder, "tsconfig.json"));
-  for (const name of ["components", "config", "workloads", "tests"]) {
-    await symlink(join(ROOT, name), join(project.folder, name));
-  }
+  await project.linkSources();
   await project.program(program({}));
   await project.up();
   expect(await project.planned()).toEqual({ same: 5 });

@@ -1,32 +1,18 @@
-import { copyFile, symlink } from "node:fs/promises";
-import { join } from "node:path";
 import { until } from "../../local/cluster/poll.ts";
-import { ROOT } from "../support/program";
 import { useEngine } from "./support/engine";
 import type { Outcome } from "./support/pulumiProject";
+import { trainingProgram } from "./support/trainingProgram";
 
 const JOBS = "/apis/batch/v1/namespaces/default/jobs";
 
-/** The component as the stack uses it, with a run label, at a commit. */
-const program = (run: string, commit = "0a"): string => `
-import * as k8s from "@pulumi/kubernetes";
-import * as pulumi from "@pulumi/pulumi";
-import { TrainingJob } from "./components/trainingJob";
-import { settingsOf, trainingTree } from "./tests/support/settings";
-const tree = trainingTree();
-const settings = settingsOf({ ...tree, training: { ...tree["training"] as object, run: "${run}" } });
-if (settings.training === undefined) throw new Error("it is there");
-const job = new TrainingJob("train", {
-  namespace: "default",
-  settings,
-  files: { settings: settings.training, config: {}, data: {}, commit: "${commit}" },
-  images: { training: pulumi.output("r/t@sha256:${"0".repeat(64)}") },
-  claims: { modelOutput: "model-output-pvc", hubCache: undefined, trainingData: undefined },
-  trackingUri: "http://mlflow:5000",
-  secrets: {},
-});
-new k8s.core.v1.ConfigMap("server", { metadata: { name: "server" } }, { dependsOn: [job] });
-`;
+/** The component with a run label, at a commit, and something that waits for the Job. */
+const program = (run: string, commit?: string): string =>
+  trainingProgram({
+    training: { run },
+    commit,
+    after:
+      'new k8s.core.v1.ConfigMap("server", { metadata: { name: "server" } }, { dependsOn: [job] });',
+  });
 
 const engine = useEngine();
 
@@ -62,10 +48,7 @@ const conditions = (...types: readonly string[]): object[] =>
 
 test("a failed training Job stays failed, and the error says how to train again, by commands that do", async () => {
   const { project } = engine;
-  await copyFile(join(ROOT, "tsconfig.json"), join(project.folder, "tsconfig.json"));
-  for (const name of ["components", "config", "workloads", "tests"]) {
-    await symlink(join(ROOT, name), join(project.folder, name));
-  }
+  await project.linkSources();
   const urn = "urn:pulumi:test::test::llmops:index:TrainingJob$kubernetes:batch/v1:Job::train";
   const replace = ["up", "--yes", "--skip-preview", "--replace", urn];
   const fails = async (update: Promise<Outcome>): Promise<void> => {

@@ -18,16 +18,18 @@ export function validTree(): Record<string, unknown> {
   };
 }
 
-/** {@link validTree} with training on data in the project. */
-export function trainingTree(): Record<string, unknown> {
+/** {@link validTree} with training on data in the project; with other settings of it, and whatever else is changed. */
+export function trainingTree(training: object = {}, change: object = {}): Record<string, unknown> {
   return {
     ...validTree(),
     training: {
       configFile: "examples/lumen7/lora.yaml",
       baseModel: { kind: "volume", path: "base/model" },
       data: { kind: "files", path: "examples/lumen7" },
+      ...training,
     },
     models: [{ name: "tuned", source: { kind: "training" } }],
+    ...change,
   };
 }
 
@@ -43,6 +45,13 @@ export function modelOf(change: object = {}): Settings["models"][number] {
   const [model] = settingsOf({ ...validTree(), models }).models;
   if (model === undefined) throw new Error("the tree has a model");
   return model;
+}
+
+/** Settings of the training of a valid tree, changed. */
+export function trainingOf(change: object = {}): NonNullable<Settings["training"]> {
+  const { training } = settingsOf(trainingTree(change));
+  if (training === undefined) throw new Error("the tree has a training section");
+  return training;
 }
 
 /** A commit of a hub repository. */

@@ -8,7 +8,8 @@ import { afterTraining } from "../../workloads/servedRun";
 import { SERVERS } from "../../workloads/servers";
 import { modelPath } from "../../workloads/source";
 import { settled } from "../support/outputs";
-import { REMOTE_SOURCES, modelOf, settingsOf, sourceTree, validTree } from "../support/settings";
+import { modelServerArgs } from "../support/podArgs";
+import { REMOTE_SOURCES, modelOf, settingsOf, sourceTree } from "../support/settings";
 
 const adapters = [
   { name: "tuned", source: { kind: "training" } },
@@ -34,19 +35,13 @@ const TRAINED = {
 
 const template = (change: object, claims: Partial<ModelServerPodArgs["claims"]> = {}) =>
   settled(
-    modelServerSpec({
-      stack: settingsOf(validTree()),
-      settings: modelOf(change),
-      accelerator: "cuda",
-      image: "r/i@sha256:0",
-      trained: TRAINED,
-      claims: { modelOutput: "model-output-pvc", hubCache: undefined, ...claims },
-      configMap: "config-1",
-      apiKeySecret: "vllm-api-key-1",
-      pullSecrets: [],
-      secrets: {},
-      identity: true,
-    }).template,
+    modelServerSpec(
+      modelServerArgs(change, {
+        trained: TRAINED,
+        claims: { modelOutput: "model-output-pvc", hubCache: undefined, ...claims },
+        identity: true,
+      }),
+    ).template,
   );
 
 const copied = modelPath(

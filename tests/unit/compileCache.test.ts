@@ -3,7 +3,8 @@ import { ruleFaults } from "../../config/rules";
 import type { ModelServerPodArgs } from "../../workloads/modelServer";
 import { modelServerSpec } from "../../workloads/modelServer";
 import { settled } from "../support/outputs";
-import { modelOf, settingsOf, validTree } from "../support/settings";
+import { modelServerArgs } from "../support/podArgs";
+import { settingsOf, validTree } from "../support/settings";
 
 const CUDA = { accelerator: "cuda", registry: "registry.test/ml", baseImage: "debian:12.1" };
 const source = { kind: "volume", path: "m" };
@@ -27,20 +28,7 @@ interface PodSpec {
 }
 
 async function pod(change: object = {}, more: Partial<ModelServerPodArgs> = {}): Promise<PodSpec> {
-  const spec = modelServerSpec({
-    stack: settingsOf(validTree()),
-    settings: modelOf({ compileCache: true, ...change }),
-    accelerator: "cuda",
-    image: "r/i@sha256:0",
-    trained: undefined,
-    claims: { modelOutput: "model-output-pvc", hubCache: undefined },
-    configMap: "config-1",
-    apiKeySecret: "vllm-api-key-1",
-    pullSecrets: [],
-    secrets: {},
-    identity: false,
-    ...more,
-  });
+  const spec = modelServerSpec(modelServerArgs({ compileCache: true, ...change }, more));
   const { template } = (await settled(spec)) as { template: { spec: PodSpec } };
   return template.spec;
 }

@@ -1,31 +1,15 @@
 import { dcgmPieces } from "../../workloads/dcgm";
 import { networkPolicies } from "../../workloads/network";
 import { trainingPod } from "../../workloads/training";
+import { trainingPodArgs } from "../support/podArgs";
 import { REMOTE_SOURCES, settingsOf, trainingTree } from "../support/settings";
 
 const IMAGE = `registry.test/dcgm-exporter@sha256:${"d".repeat(64)}`;
 
-function settings(change: object) {
-  const tree = trainingTree();
-  return settingsOf({ ...tree, training: { ...(tree["training"] as object), ...change } });
-}
+const settings = (change: object) => settingsOf(trainingTree(change));
 
 function pod(change: object) {
-  const { training } = settings(change);
-  if (training === undefined) throw new Error("the tree has a training section");
-  return trainingPod({
-    files: { settings: training, config: {} },
-    runId: "0123456789",
-    image: "r/t@sha256:0",
-    accelerator: "cuda",
-    pullSecrets: [],
-    trackingUri: "http://mlflow:5000",
-    claims: { modelOutput: "model-output-pvc", hubCache: undefined },
-    dataVolume: { name: "d", emptyDir: {} },
-    secrets: {},
-    identity: false,
-    dcgmExporter: IMAGE,
-  }) as {
+  return trainingPod(trainingPodArgs(change, { dcgmExporter: IMAGE })) as {
     metadata: { annotations: Record<string, string> };
     spec: { initContainers?: { name: string }[] };
   };

@@ -3,53 +3,20 @@ import { modelServerSpec } from "../../workloads/modelServer";
 import { trainingPod } from "../../workloads/training";
 import type { FusePod } from "../support/gcsFuse";
 import { gcsFuseFaults } from "../support/gcsFuse";
-import {
-  IDENTITY,
-  REMOTE_SOURCES,
-  settingsOf,
-  sourceTree,
-  trainingTree,
-  validTree,
-} from "../support/settings";
+import { modelServerArgs, trainingPodArgs } from "../support/podArgs";
+import { IDENTITY, REMOTE_SOURCES, settingsOf, sourceTree } from "../support/settings";
 
-const COMMON = {
-  image: "r/i@sha256:0",
-  accelerator: "cuda" as const,
-  claims: { modelOutput: "model-output-pvc", hubCache: undefined },
-  secrets: { GCS_KEY: "gcs-secret-1" },
-  pullSecrets: [],
-  identity: true,
-};
+const COMMON = { secrets: { GCS_KEY: "gcs-secret-1" }, identity: true };
 
 function serverPod(): FusePod {
   const [settings] = settingsOf(sourceTree(REMOTE_SOURCES.mount)).models;
   if (settings === undefined) throw new Error("the tree has a model");
-  const { template } = modelServerSpec({
-    stack: settingsOf(validTree()),
-    ...COMMON,
-    settings,
-    trained: undefined,
-    configMap: "config-1",
-    apiKeySecret: "vllm-api-key-1",
-  });
+  const { template } = modelServerSpec(modelServerArgs({}, { ...COMMON, settings }));
   return template as unknown as FusePod;
 }
 
-function trainerPod(): FusePod {
-  const tree = trainingTree();
-  const { training } = settingsOf({
-    ...tree,
-    training: { ...(tree["training"] as object), baseModel: REMOTE_SOURCES.mount },
-  });
-  if (training === undefined) throw new Error("the tree has a training section");
-  return trainingPod({
-    ...COMMON,
-    files: { settings: training, config: {} },
-    runId: "0123456789",
-    trackingUri: "http://mlflow:5000",
-    dataVolume: { name: "x", configMap: { name: "data" } },
-  }) as unknown as FusePod;
-}
+const trainerPod = (): FusePod =>
+  trainingPod(trainingPodArgs({ baseModel: REMOTE_SOURCES.mount }, COMMON)) as unknown as FusePod;
 
 describe("a mounted bucket, against the contract of GKE's GCS FUSE CSI driver (tests/support/gcsFuse.ts)", () => {
   test("the pods of a server and of a trainer keep it", () => {

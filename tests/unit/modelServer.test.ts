@@ -5,24 +5,12 @@ import type { ModelServerPodArgs } from "../../workloads/modelServer";
 import { disruptionBudgetSpec, modelServerSpec } from "../../workloads/modelServer";
 import { SERVERS, SHUTDOWN_SECONDS } from "../../workloads/servers";
 import { settled } from "../support/outputs";
+import { modelServerArgs } from "../support/podArgs";
 import { ROOT } from "../support/program";
-import { modelOf as model, settingsOf, validTree } from "../support/settings";
+import { modelOf as model } from "../support/settings";
 
 const spec = (change: object = {}, more: Partial<ModelServerPodArgs> = {}) =>
-  modelServerSpec({
-    stack: settingsOf(validTree()),
-    settings: model(change),
-    accelerator: "cuda",
-    image: "r/i@sha256:0",
-    trained: undefined,
-    claims: { modelOutput: "model-output-pvc", hubCache: undefined },
-    configMap: "config-1",
-    apiKeySecret: "vllm-api-key-1",
-    pullSecrets: [],
-    secrets: {},
-    identity: false,
-    ...more,
-  });
+  modelServerSpec(modelServerArgs(change, more));
 
 interface Container {
   readonly env: readonly { readonly name: string; readonly value?: string }[];

@@ -5,7 +5,8 @@ import { fetchArguments } from "../../workloads/fetch";
 import { modelPieces } from "../../workloads/modelPieces";
 import { modelServerSpec, rolloutSeconds } from "../../workloads/modelServer";
 import { modelPath, sourceFolder } from "../../workloads/source";
-import { REMOTE_SOURCES, REVISION, settingsOf, sourceTree, validTree } from "../support/settings";
+import { modelServerArgs } from "../support/podArgs";
+import { REMOTE_SOURCES, REVISION, settingsOf, sourceTree } from "../support/settings";
 
 const SECRETS = {
   HF_TOKEN: "hf-secret-1",
@@ -139,19 +140,9 @@ interface Pod {
 }
 
 function podOf(source: object, hubCache?: string, identity = false): Pod {
-  const { template } = modelServerSpec({
-    stack: settingsOf(validTree()),
-    settings: model(source),
-    accelerator: "cuda",
-    image: "r/i@sha256:0",
-    trained: undefined,
-    claims: { modelOutput: "model-output-pvc", hubCache },
-    configMap: "config-1",
-    apiKeySecret: "vllm-api-key-1",
-    pullSecrets: [],
-    secrets: SECRETS,
-    identity,
-  });
+  const claims = { modelOutput: "model-output-pvc", hubCache };
+  const args = { settings: model(source), claims, secrets: SECRETS, identity };
+  const { template } = modelServerSpec(modelServerArgs({}, args));
   return (template as unknown as { spec: Pod }).spec;
 }
 

@@ -1,36 +1,14 @@
 import { trainingFaults } from "../../config/trainingRules";
 import { trainJobSpec, trainingRuntimeSpec } from "../../workloads/trainJob";
-import type { TrainingPodArgs } from "../../workloads/training";
 import { trainingJobSpec } from "../../workloads/trainingJob";
 import { needsNodesService } from "../../workloads/trainingNodes";
 import { runId } from "../../workloads/trainingRun";
+import { trainingPodArgs } from "../support/podArgs";
 import { settingsOf, trainingTree } from "../support/settings";
 
 function tree(change: object) {
-  const base = trainingTree();
   const models = [{ name: "tuned", source: { kind: "training" }, surge: true }];
-  return settingsOf({
-    ...base,
-    models,
-    training: { ...(base["training"] as object), ...change },
-  });
-}
-
-function args(change: object): TrainingPodArgs {
-  const { training: settings } = tree(change);
-  if (settings === undefined) throw new Error("the tree has a training section");
-  return {
-    files: { settings, config: {} },
-    runId: "0123456789",
-    image: "i",
-    accelerator: "cuda",
-    pullSecrets: [],
-    trackingUri: "http://mlflow:5000",
-    claims: { modelOutput: "model-output-pvc", hubCache: undefined },
-    dataVolume: { name: "x", configMap: { name: "data" } },
-    secrets: {},
-    identity: false,
-  };
+  return settingsOf(trainingTree(change, { models }));
 }
 
 const HANDED = { runner: "trainjob", await: false };
@@ -44,14 +22,14 @@ interface Pod {
 
 /** Fields of the pods that differ between a Job and a TrainJob. */
 function pods(change: object) {
-  const { template } = trainingJobSpec(args(change)) as unknown as { template: Pod };
+  const { template } = trainingJobSpec(trainingPodArgs(change)) as unknown as { template: Pod };
   const [container] = template.spec.containers;
   const env = Object.fromEntries(container?.env.map(({ name, value }) => [name, value]) ?? []);
   return { ...template.spec, container: container?.name, env };
 }
 
 test("the runtime holds the Job as it is, under the names that Kubeflow Trainer looks for", () => {
-  const given = args({ ...HANDED, nodes: 2, backoffLimit: 3, timeoutMinutes: 10 });
+  const given = trainingPodArgs({ ...HANDED, nodes: 2, backoffLimit: 3, timeoutMinutes: 10 });
   const job = trainingJobSpec(given);
   expect(job).toMatchObject({ backoffLimit: 6, activeDeadlineSeconds: 600 });
   expect(trainingRuntimeSpec(given)).toEqual({
@@ -94,14 +72,19 @@ test("how a pod ends counts as it does in a Job: the rules name its container", 
   const rules = ({ podFailurePolicy }: ReturnType<typeof trainingJobSpec>) =>
     JSON.stringify(podFailurePolicy);
   const publish = { kind: "artifactory", target: "runs" };
-  expect(rules(trainingJobSpec(args({ ...HANDED, publish })))).toBe(
-    rules(trainingJobSpec(args({ publish }))).replaceAll('"training"', '"node"'),
+  expect(rules(trainingJobSpec(trainingPodArgs({ ...HANDED, publish })))).toBe(
+    rules(trainingJobSpec(trainingPodArgs({ publish }))).replaceAll('"training"', '"node"'),
   );
 });
 
 test("who runs it is no part of a run: its result stays what it is", () => {
   const id = (change: object) =>
-    runId({ config: {}, data: {}, settings: args(change).files.settings, image: "i@sha256:0" });
+    runId({
+      config: {},
+      data: {},
+      settings: trainingPodArgs(change).files.settings,
+      image: "i@sha256:0",
+    });
   expect(id(HANDED)).toBe(id({}));
 });
 

@@ -3,7 +3,8 @@ import { parse } from "yaml";
 import type { TrainingPodArgs } from "../../workloads/training";
 import { trainingJobSpec } from "../../workloads/trainingJob";
 import { runId, trainedModelFolder, trainingYaml } from "../../workloads/trainingRun";
-import { REMOTE_SOURCES, REVISION, settingsOf, trainingTree } from "../support/settings";
+import { trainingPodArgs } from "../support/podArgs";
+import { REMOTE_SOURCES, REVISION, trainingOf } from "../support/settings";
 
 const IMAGE = `registry.test/train@sha256:${"a".repeat(64)}`;
 const SECRETS = {
@@ -15,21 +16,11 @@ const SECRETS = {
 };
 const CONFIG = { stage: "sft", do_train: true, dataset: "facts", learning_rate: 0.001 };
 
-function training(change: object = {}) {
-  const tree = trainingTree();
-  const { training: settings } = settingsOf({
-    ...tree,
-    training: { ...(tree["training"] as object), ...change },
-  });
-  if (settings === undefined) throw new Error("the tree has a training section");
-  return settings;
-}
-
 const identity = (change: Partial<Parameters<typeof runId>[0]> = {}) =>
   runId({
     config: CONFIG,
     data: { "a.json": "[]" },
-    settings: training(),
+    settings: trainingOf(),
     image: IMAGE,
     ...change,
   });
@@ -44,13 +35,13 @@ describe("the run id", () => {
     ["the training file", { config: { ...CONFIG, learning_rate: 0.002 } }],
     ["the data", { data: { "a.json": "[1]" } }],
     ["the image", { image: IMAGE.replace("aaaa", "bbbb") }],
-    ["the run label", { settings: training({ run: "2" }) }],
-    ["the number of nodes", { settings: training({ nodes: 2 }) }],
-    ["the number of GPUs", { settings: training({ resources: { gpu: 2 } }) }],
-    ["DeepSpeed", { settings: training({ deepspeed: "zero2" }) }],
+    ["the run label", { settings: trainingOf({ run: "2" }) }],
+    ["the number of nodes", { settings: trainingOf({ nodes: 2 }) }],
+    ["the number of GPUs", { settings: trainingOf({ resources: { gpu: 2 } }) }],
+    ["DeepSpeed", { settings: trainingOf({ deepspeed: "zero2" }) }],
     [
       "the base model",
-      { settings: training({ baseModel: { kind: "volume", path: "base/other" } }) },
+      { settings: trainingOf({ baseModel: { kind: "volume", path: "base/other" } }) },
     ],
   ])("changes with %s", (_, change) => {
     expect(identity(change)).not.toBe(identity());
@@ -60,7 +51,7 @@ describe("the run id", () => {
     const resources = { memory: "1Gi", gpu: 1 };
     const placement = { priorityClassName: "high" };
     const retries = { backoffLimit: 3, timeoutMinutes: 5 };
-    const settings = training({ resources, placement, queue: "gpu", ...retries });
+    const settings = trainingOf({ resources, placement, queue: "gpu", ...retries });
     const image = IMAGE.replace("registry.test", "mirror.test");
     expect(identity({ settings, image })).toBe(identity());
   });
@@ -74,18 +65,18 @@ describe("the run id", () => {
     ["access", REMOTE_SOURCES.download, { access: "mount" }, false],
     ["checksum", REMOTE_SOURCES.artifactory, { sha256: "a".repeat(64) }, true],
   ])("base model, %s: %j with %j changes it: %s", (_, baseModel, change, changes) => {
-    const before = identity({ settings: training({ baseModel }) });
-    const after = identity({ settings: training({ baseModel: { ...baseModel, ...change } }) });
+    const before = identity({ settings: trainingOf({ baseModel }) });
+    const after = identity({ settings: trainingOf({ baseModel: { ...baseModel, ...change } }) });
     expect(after !== before).toBe(changes);
   });
 
   test("does not change with the gate, which changes no weights, or with waiting", () => {
     const gate = [{ metric: "eval_loss", max: 1 }];
-    expect(identity({ settings: training({ gate, await: false }) })).toBe(identity());
+    expect(identity({ settings: trainingOf({ gate, await: false }) })).toBe(identity());
   });
 
   test("does not change with publishing or with how the download is sized", () => {
-    const settings = training({
+    const settings = trainingOf({
       publish: { kind: "gcs", target: "gs://acme-models/tuned" },
       registeredModel: "tuned",
       fetchResources: { memory: "4Gi" },
@@ -105,7 +96,7 @@ describe("the run id", () => {
 
 describe("the training file in the pod", () => {
   test("is what the user wrote and what the platform decides", () => {
-    expect(parse(trainingYaml(CONFIG, training(), "0123456789"))).toEqual({
+    expect(parse(trainingYaml(CONFIG, trainingOf(), "0123456789"))).toEqual({
       ...CONFIG,
       disable_tqdm: true,
       enable_jit_checkpoint: true,
@@ -120,7 +111,7 @@ describe("the training file in the pod", () => {
 
   test("does not overrule a user who wants bars, or no checkpoint when told to end", () => {
     const config = { ...CONFIG, disable_tqdm: false, enable_jit_checkpoint: false };
-    expect(parse(trainingYaml(config, training(), "id"))).toMatchObject({
+    expect(parse(trainingYaml(config, trainingOf(), "id"))).toMatchObject({
       disable_tqdm: false,
       enable_jit_checkpoint: false,
     });
@@ -128,36 +119,38 @@ describe("the training file in the pod", () => {
 
   test("keeps a folder of the user's below the volume", () => {
     const config = { ...CONFIG, output_dir: "/app/output/team" };
-    expect(parse(trainingYaml(config, training(), "id"))).toMatchObject({
+    expect(parse(trainingYaml(config, trainingOf(), "id"))).toMatchObject({
       output_dir: "/app/output/team/id",
     });
     expect(trainedModelFolder(config, true, "id")).toBe("team/id/merged");
   });
 
   test("reports to W&B when asked, never to MLflow from inside the trainer", () => {
-    const settings = training({ tracking: { wandb: true } });
+    const settings = trainingOf({ tracking: { wandb: true } });
     expect(parse(trainingYaml(CONFIG, settings, "id"))).toMatchObject({ report_to: "wandb" });
   });
 
   test("keeps event files for TensorBoard when asked, beside W&B or alone", () => {
     const reporters = (tracking: object) =>
-      (parse(trainingYaml(CONFIG, training({ tracking }), "id")) as { report_to: unknown })
+      (parse(trainingYaml(CONFIG, trainingOf({ tracking }), "id")) as { report_to: unknown })
         .report_to;
     expect(reporters({ tensorboard: true })).toBe("tensorboard");
     expect(reporters({ tensorboard: true, wandb: true })).toEqual(["wandb", "tensorboard"]);
-    expect(identity({ settings: training({ tracking: { tensorboard: true } }) })).toBe(identity());
+    expect(identity({ settings: trainingOf({ tracking: { tensorboard: true } }) })).toBe(
+      identity(),
+    );
   });
 
   test("evaluates at the end when the gate asks for the loss on held-out data", () => {
     const evaluated = (gate: object[]) =>
-      parse(trainingYaml(CONFIG, training({ gate }), "id")) as object;
+      parse(trainingYaml(CONFIG, trainingOf({ gate }), "id")) as object;
     expect(evaluated([{ metric: "eval_loss", max: 1 }])).toHaveProperty("do_eval", true);
     const answers = { metric: "answers", min: 0.5, questions: "q.json" };
     expect(evaluated([answers])).not.toHaveProperty("do_eval");
   });
 
   test("finds data in a folder of the data volume", () => {
-    const settings = training({ data: { kind: "volume", path: "facts" } });
+    const settings = trainingOf({ data: { kind: "volume", path: "facts" } });
     expect(parse(trainingYaml(CONFIG, settings, "id"))).toMatchObject({
       dataset_dir: "/app/data/facts",
     });
@@ -175,19 +168,15 @@ describe("the Job", () => {
     accelerator: "cuda" | "cpu" = "cuda",
     more: Partial<TrainingPodArgs> = {},
   ) =>
-    trainingJobSpec({
-      files: { settings: training(change), config: CONFIG },
-      runId: "0123456789",
-      image: IMAGE,
-      accelerator,
-      pullSecrets: [],
-      trackingUri: "http://mlflow:5000",
-      claims: { modelOutput: "model-output-pvc", hubCache: undefined },
-      dataVolume: { name: "x", configMap: { name: "data" } },
-      secrets: SECRETS,
-      identity: false,
-      ...more,
-    });
+    trainingJobSpec(
+      trainingPodArgs(change, {
+        files: { settings: trainingOf(change), config: CONFIG },
+        image: IMAGE,
+        accelerator,
+        secrets: SECRETS,
+        ...more,
+      }),
+    );
   const container = (job: ReturnType<typeof spec>) => {
     const template = job.template as {
       spec: { containers: { env: object[]; resources: object }[] };
@@ -284,7 +273,7 @@ describe("the Job", () => {
 
   test("the gate travels in an annotation and is mounted beside the training file", () => {
     const gate = { thresholds: [{ metric: "eval_loss" as const, max: 1.2 }] };
-    const files = { settings: training(), config: CONFIG, gate };
+    const files = { settings: trainingOf(), config: CONFIG, gate };
     const { template } = spec({}, "cpu", { files });
     expect(template).toMatchObject({
       metadata: { annotations: { "llmops.dev/gate": JSON.stringify(gate) } },
@@ -364,7 +353,7 @@ describe("the Job", () => {
   });
 
   test("says what the run is made of", () => {
-    const files = { settings: training(), config: CONFIG, data: { "a.json": "[]" } };
+    const files = { settings: trainingOf(), config: CONFIG, data: { "a.json": "[]" } };
     const values = Object.fromEntries(
       (container(spec({}, "cpu", { files })).env as { name: string; value?: string }[]).map(
         ({ name, value }) => [name, value],
@@ -379,7 +368,7 @@ describe("the Job", () => {
   });
 
   test("tells of the commit, which makes no other run", () => {
-    const files = { settings: training(), config: CONFIG, data: {}, commit: "0a" };
+    const files = { settings: trainingOf(), config: CONFIG, data: {}, commit: "0a" };
     const job = spec({}, "cpu", { files });
     expect(job.template).toMatchObject({
       metadata: { annotations: { "llmops.dev/commit": "0a" } },
@@ -404,8 +393,9 @@ describe("the Job", () => {
     const { env } = container(spec({ tracking }));
     expect(env).toContainEqual({ name: "WANDB_MODE", value: "offline" });
     expect(env).toContainEqual({ name: "WANDB_DIR", value: "/app/output/0123456789" });
+    expect(env).toContainEqual({ name: "WANDB_PROJECT", value: "llama-factory" });
     expect(references(spec({ tracking }))).toEqual([]);
-    const yaml = parse(trainingYaml(CONFIG, training({ tracking }), "id")) as object;
+    const yaml = parse(trainingYaml(CONFIG, trainingOf({ tracking }), "id")) as object;
     expect(yaml).toHaveProperty("report_to", "wandb");
   });
 

@@ -8,7 +8,8 @@ import { usedSources } from "../../config/usedSources";
 import { egressPolicies } from "../../workloads/egress";
 import { trainingJobSpec } from "../../workloads/trainingJob";
 import { runId, trainingYaml } from "../../workloads/trainingRun";
-import { IDENTITY, REVISION, settingsOf, trainingTree } from "../support/settings";
+import { trainingPodArgs } from "../support/podArgs";
+import { IDENTITY, REVISION, settingsOf, trainingOf, trainingTree } from "../support/settings";
 
 const IMAGE = `registry.test/train@sha256:${"a".repeat(64)}`;
 const CONFIG = { stage: "sft", do_train: true, dataset: "facts" };
@@ -20,33 +21,27 @@ const DATA = {
 } as const;
 const KINDS = ["huggingface", "gcs", "artifactory"] as const;
 
-const tree = (data: object, change: object = {}): Record<string, unknown> => {
-  const whole = trainingTree();
-  return { ...whole, training: { ...(whole["training"] as object), data, ...change } };
-};
-
-function training(data: object, change: object = {}) {
-  const { training: settings } = settingsOf(tree(data, change));
-  if (settings === undefined) throw new Error("the tree has a training section");
-  return settings;
-}
+const tree = (data: object, change: object = {}): Record<string, unknown> =>
+  trainingTree({ data, ...change });
+const training = (data: object, change: object = {}) => trainingOf({ data, ...change });
 
 const identity = (data: object) =>
   runId({ config: CONFIG, data: undefined, settings: training(data), image: IMAGE });
 
 function job(data: object, change: object = {}, hubCache?: string) {
-  return trainingJobSpec({
-    files: { settings: training(data, change), config: CONFIG },
-    runId: "0123456789",
-    image: IMAGE,
-    accelerator: "cpu",
-    pullSecrets: [],
-    trackingUri: "http://mlflow:5000",
-    claims: { modelOutput: "model-output-pvc", hubCache },
-    dataVolume: undefined,
-    secrets: { HF_TOKEN: "hf-secret-1", ARTIFACTORY_URL: "art-1", GCS_KEY: "gcs-secret-1" },
-    identity: false,
-  });
+  return trainingJobSpec(
+    trainingPodArgs(
+      {},
+      {
+        files: { settings: training(data, change), config: CONFIG },
+        image: IMAGE,
+        accelerator: "cpu",
+        claims: { modelOutput: "model-output-pvc", hubCache },
+        dataVolume: undefined,
+        secrets: { HF_TOKEN: "hf-secret-1", ARTIFACTORY_URL: "art-1", GCS_KEY: "gcs-secret-1" },
+      },
+    ),
+  );
 }
 
 interface Container {

@@ -1,36 +1,18 @@
 import { parse } from "yaml";
 import { trainingFaults } from "../../config/trainingRules";
 import { networkPolicies } from "../../workloads/network";
-import type { TrainingPodArgs } from "../../workloads/training";
 import { trainingJobLabels, trainingJobSpec } from "../../workloads/trainingJob";
 import { nodesServiceSpec } from "../../workloads/trainingNodes";
+import { trainingPodArgs } from "../support/podArgs";
 import { REMOTE_SOURCES, settingsOf, trainingTree } from "../support/settings";
 
 const RWX = { volume: { kind: "storageClass" }, accessMode: "ReadWriteMany" };
 const RWO = { volume: { kind: "storageClass" }, accessMode: "ReadWriteOnce" };
 
-function tree(change: object, more: object = {}) {
-  const base = trainingTree();
-  const training = { ...(base["training"] as object), ...change };
-  return settingsOf({ ...base, training, ...more });
-}
+const tree = (change: object, more: object = {}) => settingsOf(trainingTree(change, more));
 
 function job(change: object, accelerator: "cuda" | "cpu" = "cuda") {
-  const { training: settings } = tree(change);
-  if (settings === undefined) throw new Error("the tree has a training section");
-  const args: TrainingPodArgs = {
-    files: { settings, config: {} },
-    runId: "0123456789",
-    image: "i",
-    accelerator,
-    pullSecrets: [],
-    trackingUri: "http://mlflow:5000",
-    claims: { modelOutput: "model-output-pvc", hubCache: undefined },
-    dataVolume: { name: "x", configMap: { name: "data" } },
-    secrets: {},
-    identity: false,
-  };
-  const spec = trainingJobSpec(args);
+  const spec = trainingJobSpec(trainingPodArgs(change, { accelerator }));
   const template = spec.template as {
     metadata: { annotations: Record<string, string> };
     spec: { containers: { env: { name: string; value?: string; valueFrom?: object }[] }[] };

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { until } from "../../../local/cluster/poll";
@@ -75,6 +75,14 @@ export class PulumiProject {
       );
     }
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** Has the program import from the folders of this repository. */
+  async linkSources(): Promise<void> {
+    await copyFile(join(repository, "tsconfig.json"), join(this.folder, "tsconfig.json"));
+    for (const name of ["components", "config", "workloads", "tests"]) {
+      await symlink(join(repository, name), join(this.folder, name));
+    }
   }
 
   /** Sets the program. */
