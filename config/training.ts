@@ -52,7 +52,7 @@ export const trainingSchema = z.strictObject({
     .default("1"),
   /** Merge a LoRA adapter into the base model after training, so that it can be served. */
   merge: z.boolean().default(true),
-  /** MLflow experiment. */
+  /** MLflow experiment, and project in W&B. */
   experiment: z.string().min(1).default("llama-factory"),
   tracking: z
     .strictObject({

@@ -10,6 +10,10 @@ export function usesWandb({ wandb, wandbMode }: TrainingSettings["tracking"]): b
   return wandb && wandbMode === "online";
 }
 
+/** The experiment's name as one of a project in W&B, which allows less. */
+const wandbProject = ({ experiment }: Pick<TrainingSettings, "experiment">): string =>
+  experiment.replace(/[/\\#?%:]/g, "-").slice(0, 128);
+
 /** Environment that says where metrics go and what the run is made of. */
 export function trackingEnv({
   files,
@@ -30,6 +34,7 @@ export function trackingEnv({
       ? { MLFLOW_TRACKING_URI: trackingUri, MLFLOW_EXPERIMENT_NAME: settings.experiment }
       : {}),
     ...(mlflow && systemMetrics ? { LLMOPS_SYSTEM_METRICS: "true" } : {}),
+    ...(wandb ? { WANDB_PROJECT: wandbProject(settings) } : {}),
     ...(wandb && wandbMode === "offline"
       ? { WANDB_MODE: "offline", WANDB_DIR: runFolder(config, id) }
       : {}),

@@ -390,10 +390,10 @@ describe("the Job", () => {
 
   test("W&B offline keeps its files in the folder of the run, and needs no key", () => {
     const tracking = { wandb: true, wandbMode: "offline" };
-    const { env } = container(spec({ tracking }));
+    const { env } = container(spec({ tracking, experiment: "team/chat: v2" }));
     expect(env).toContainEqual({ name: "WANDB_MODE", value: "offline" });
     expect(env).toContainEqual({ name: "WANDB_DIR", value: "/app/output/0123456789" });
-    expect(env).toContainEqual({ name: "WANDB_PROJECT", value: "llama-factory" });
+    expect(env).toContainEqual({ name: "WANDB_PROJECT", value: "team-chat- v2" });
     expect(references(spec({ tracking }))).toEqual([]);
     const yaml = parse(trainingYaml(CONFIG, trainingOf({ tracking }), "id")) as object;
     expect(yaml).toHaveProperty("report_to", "wandb");
