@@ -13,6 +13,7 @@ const SECRETS = {
   VLLM_API_KEY: "one-api-key",
   MLFLOW_DB_PASSWORD: "one-database-password",
   MLFLOW_AUTH_ADMIN_PASSWORD: "one-login-password",
+  BOARD_PASSWORD: "one-board-password",
   OTLP_HEADERS: "authorization=one-login",
 };
 
@@ -48,10 +49,16 @@ function templates(run: ProgramRun): Record<string, string> {
   );
 }
 
-const templatesOf = async (stack: string, change = {}): Promise<Record<string, string>> =>
-  templates(await runStack({ ...stackFile(stack), secrets: { ...SECRETS, ...change } }));
+/** The templates of a committed stack, with W&B and LLaMA Board, which no stack has. */
+async function templatesOf(stack: string, change = {}): Promise<Record<string, string>> {
+  const { settings, ...file } = stackFile(stack);
+  const training = { ...(settings["training"] as object), tracking: { wandb: true } };
+  const more = { ...settings, training, board: { enabled: true } };
+  return templates(await runStack({ ...file, settings: more, secrets: { ...SECRETS, ...change } }));
+}
 
-const [mlflow, postgres, train, lumen7, smollm2, qwen3] = [
+const [board, mlflow, postgres, train, lumen7, smollm2, qwen3] = [
+  "Deployment llama-board",
   "Deployment mlflow",
   "StatefulSet mlflow-postgres",
   "Job llama-factory-train",
@@ -61,15 +68,17 @@ const [mlflow, postgres, train, lumen7, smollm2, qwen3] = [
 ];
 
 const none: readonly string[] = [];
+const everywhere = { WANDB_API_KEY: [train], BOARD_PASSWORD: [board] };
 
 describe.each([
-  ["dev", { HF_TOKEN: [train], VLLM_API_KEY: [lumen7] }],
+  ["dev", { HF_TOKEN: [train], VLLM_API_KEY: [lumen7], ...everywhere }],
   [
     "prod",
     {
       VLLM_API_KEY: [lumen7, smollm2],
       MLFLOW_DB_PASSWORD: [mlflow, postgres],
       MLFLOW_AUTH_ADMIN_PASSWORD: [mlflow, train],
+      ...everywhere,
     },
   ],
   [
@@ -81,6 +90,7 @@ describe.each([
       GCS_KEY: [qwen3],
       VLLM_API_KEY: [lumen7, qwen3, smollm2],
       OTLP_HEADERS: [lumen7, qwen3, smollm2],
+      ...everywhere,
     },
   ],
 ])("in %s", (stack, readers: Readonly<Partial<Record<string, readonly string[]>>>) => {
