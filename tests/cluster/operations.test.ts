@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,28 +6,39 @@ import { parse, stringify } from "yaml";
 import { volumesMount } from "../../local/cluster/options.ts";
 import { Final, until } from "../../local/cluster/poll.ts";
 import { ROOT } from "../support/program";
+import type { CloudStorage } from "../support/servers/cloudStorage";
+import type { Collector } from "../support/servers/collector";
+import { startCollector } from "../support/servers/collector";
 import type { Hub } from "../support/servers/hub";
-import { startHub } from "../support/servers/hub";
 import { codeBlocks } from "./support/documented";
+import type { Guarded, GuardedOptions } from "./support/guarded";
+import {
+  GUARDED_PORTS,
+  guardedArtifactory,
+  guardedHub,
+  guardedStorage,
+  newToken,
+  newTraceLogin,
+} from "./support/guarded";
 import type { Outputs } from "./support/models";
 import { mlflow, readNodeAddress } from "./support/models";
 import { MODELS_VOLUME, VOLUMES, nodePlace } from "./support/node";
 import { plainManifests } from "./support/plainManifests";
-import { STACK_FILE, eventually, list, run } from "./support/platform";
+import { STACK_FILE, eventually, run } from "./support/platform";
 import type { Outcome } from "./support/platform";
 import type { Pod } from "./support/pods";
 import { firstProcess } from "./support/pods";
 import type { ApiObject, Workloads } from "./support/rollouts";
-import { ROLLED_KINDS, rolled, workloadsOf } from "./support/rollouts";
+import { ROLLED_KINDS, platformWorkloads, rolled, workloadsOf } from "./support/rollouts";
 import { SecondStack } from "./support/secondStack";
 import type { StackSettings } from "./support/secondStack";
 
 const MINUTES = 60_000;
 const NAME = "operations";
 const BASE = "base/SmolLM2-135M-Instruct";
+const PUBLISHED = "gs://models/published";
 const STEPS = 30;
 const POSTGRES = "mlflow-postgres-0";
-const HUB_PORTS = { port: 18080, contentPort: 18081 };
 const NODE_PORTS = { mlflow: 30501, model: 30801, frontDoor: 30881 };
 
 /** Folders of the volumes, by what they are for. */
@@ -36,12 +46,15 @@ const FOLDERS = ["models", "data", "mlflow", "database", "backup"] as const;
 const folderOf = (name: (typeof FOLDERS)[number]): string => join(VOLUMES, NAME, name);
 const onNode = (name: (typeof FOLDERS)[number]): string => `${volumesMount}/${NAME}/${name}`;
 
-const newToken = (): string => randomBytes(18).toString("hex");
-
 let scratch: string;
 let nodeAddress: string;
-let hub: Hub;
-let hubToken = newToken();
+let servers: GuardedOptions;
+const running: { stop(): Promise<void> }[] = [];
+let hub: Guarded<Hub, "HF_TOKEN">;
+let artifactory: Awaited<ReturnType<typeof guardedArtifactory>>;
+let storage: Guarded<CloudStorage, "GCS_KEY">;
+let collector: Collector;
+let traceLogin = newTraceLogin();
 let stack: SecondStack;
 let outputs: Outputs;
 /** Uids of what was there before the stack, by kind and name. */
@@ -55,11 +68,24 @@ const documented = (document: string, heading: string): readonly string[] =>
 
 const takingOver = ["docs/operations.md", "Moving from plain manifests"] as const;
 
-async function startOwnHub(): Promise<Hub> {
-  const folder = mkdtempSync(join(scratch, "hub-"));
-  const model = join(MODELS_VOLUME, BASE);
-  const place = nodePlace(nodeAddress);
-  return startHub({ ...HUB_PORTS, place, folder, model, name: "maker/base", token: hubToken });
+/** Starts everything that the stack reads from or sends to, each with secrets of its own. */
+async function startServers(): Promise<void> {
+  servers = { place: nodePlace(nodeAddress), scratch, model: join(MODELS_VOLUME, BASE) };
+  hub = await untilTheEnd(guardedHub(servers));
+  artifactory = await untilTheEnd(guardedArtifactory(servers, GUARDED_PORTS.artifactory[0]));
+  storage = await untilTheEnd(guardedStorage(servers));
+  const folder = mkdtempSync(join(scratch, "collector-"));
+  collector = await startCollector({ ...servers, port: GUARDED_PORTS.collector, folder });
+  running.push(collector);
+}
+
+/** Has a server end with the tests, if it does not before. */
+async function untilTheEnd<T extends { readonly server: { stop(): Promise<void> } }>(
+  starting: Promise<T>,
+): Promise<T> {
+  const started = await starting;
+  running.push(started.server);
+  return started;
 }
 
 /** What there was before this program, with data in it. */
@@ -70,9 +96,8 @@ async function makePlainPlatform(): Promise<void> {
   await run(ROOT, "chown", "-R", "10001:10001", join(VOLUMES, NAME));
   const folders = { "model-output-pvc": onNode("models"), "training-data-pvc": onNode("data") };
   const manifests = join(scratch, "plain.json");
-  writeFileSync(manifests, JSON.stringify(plainManifests({ namespace: NAME, folders, hubToken })), {
-    mode: 0o600,
-  });
+  const plain = plainManifests({ namespace: NAME, folders, hubToken: hub.secrets.HF_TOKEN });
+  writeFileSync(manifests, JSON.stringify(plain), { mode: 0o600 });
   await run(ROOT, "kubectl", "create", "-f", manifests);
 }
 
@@ -129,7 +154,13 @@ function settings(): StackSettings {
     },
     "llmops:network": {
       clientCidrs: ["10.201.0.0/16"],
-      egress: [{ cidr: `${nodeAddress}/32`, ports: Object.values(HUB_PORTS) }],
+      egress: [{ cidr: `${nodeAddress}/32`, ports: Object.values(GUARDED_PORTS).flat() }],
+    },
+    "llmops:tracing": {
+      kind: "otlp",
+      endpoint: collector.endpoint,
+      cidr: `${nodeAddress}/32`,
+      ratio: 1,
     },
   };
 }
@@ -144,12 +175,13 @@ function trainingSettings(): { readonly section: object; readonly file: string }
     save_steps: STEPS,
     plot_loss: false,
   };
-  const { endpoint, revision } = hub;
+  const { endpoint, revision } = hub.server;
   const section = {
     configFile: "short.yaml",
     baseModel: { kind: "huggingface", id: "maker/base", revision, endpoint, gated: true },
     data: { kind: "volume" },
     merge: false,
+    publish: { kind: "gcs", target: PUBLISHED, endpoint: storage.server.endpoint },
     experiment: NAME,
     resources: { cpu: "100m", memory: "4Gi", shm: "64Mi" },
     fetchResources: { cpu: "50m", memory: "512Mi" },
@@ -161,16 +193,19 @@ function trainingSettings(): { readonly section: object; readonly file: string }
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "llmops-operations-"));
   nodeAddress = await readNodeAddress();
-  hub = await startOwnHub();
+  await startServers();
   await makePlainPlatform();
   found = await identities();
   stack = await SecondStack.create(NAME, settings());
+  const { OTLP_HEADERS } = traceLogin;
+  const others = { ...artifactory.secrets, ...storage.secrets, OTLP_HEADERS };
+  await setSecrets({ ...others, WANDB_API_KEY: newToken() });
 }, 2 * MINUTES);
 
 afterAll(async () => {
   await underWay;
   await (stack as SecondStack | undefined)?.remove();
-  await (hub as Hub | undefined)?.stop();
+  await Promise.all(running.map((server) => server.stop()));
   const gone = ["--ignore-not-found", "--timeout=8m"];
   await run(ROOT, "kubectl", "delete", "namespace", NAME, ...gone);
   const volumes = JSON.parse(await run(ROOT, "kubectl", "get", "pv", "-o", "json")) as {
@@ -205,8 +240,9 @@ function expectTheData(): void {
 const workloads = async (): Promise<Workloads> =>
   workloadsOf(await stack.list<ApiObject>(ROLLED_KINDS));
 
-/** Workloads of the platform in the other namespace. */
-const neighbours = async (): Promise<Workloads> => workloadsOf(await list<ApiObject>(ROLLED_KINDS));
+async function setSecrets(secrets: Readonly<Record<string, string>>): Promise<void> {
+  for (const [key, value] of Object.entries(secrets)) await stack.setSecret(key, value);
+}
 
 /** Value of a key in the one Secret of a base name. */
 async function secretValue(base: string, key: string): Promise<string> {
@@ -312,6 +348,11 @@ test(
     stack.write("short.yaml", file);
     stack.edit((config) => {
       config["llmops:training"] = section;
+      // From here on the model comes from Artifactory: that is another pod, beside the training's.
+      const [model] = config["llmops:models"] as object[];
+      const source = { kind: "artifactory", path: "models/base" };
+      const fetchResources = { cpu: "50m", memory: "512Mi" };
+      config["llmops:models"] = [{ ...model, source, fetchResources }];
     });
     let ended = false;
     underWay = stack.try("pulumi up --skip-preview").finally(() => (ended = true));
@@ -345,11 +386,11 @@ test(
 describe("other secrets roll the pods that use them, and no others", () => {
   /** Sets secrets and updates; gives the workloads that have rolled, and the Secrets because of which. */
   async function rotate(secrets: Readonly<Record<string, string>>): Promise<object> {
-    for (const [key, value] of Object.entries(secrets)) await stack.setSecret(key, value);
-    const [own, others] = [await workloads(), await neighbours()];
+    await setSecrets(secrets);
+    const [own, others] = [await workloads(), await platformWorkloads()];
     const names = await secretNames();
     await stack.succeed("pulumi up --skip-preview");
-    expect(rolled(others, await neighbours())).toEqual({});
+    expect(rolled(others, await platformWorkloads())).toEqual({});
     // Each old Secret has gone, and a new one has come.
     expect(await secretNames()).toHaveLength(names.length);
     return rolled(own, await workloads());
@@ -358,31 +399,49 @@ describe("other secrets roll the pods that use them, and no others", () => {
   const secretNames = async (): Promise<readonly string[]> =>
     (await stack.list<ApiObject>("secrets")).map(({ metadata }) => metadata.name);
 
+  /** The run was complete: its losses are the same, nothing of it is gone, and it has told W&B of nothing. */
+  async function expectNothingTrainedAnew(): Promise<void> {
+    expect((await stack.outputs()).runId).toBe(outputs.runId);
+    expect((await tracked()).losses).toEqual(written(outputs.runId));
+    const log = await stack.kubectl("logs", `job/llama-factory-train-${outputs.runId}`);
+    expect(log).toContain(`run ${outputs.runId} is complete`);
+    expect(log).not.toContain("llamafactory-cli");
+    expect(existsSync(join(folderOf("models"), outputs.runId, "wandb"))).toBe(false);
+  }
+
+  /** Status of a page for who has this login. */
+  async function status(url: string, authorization: string): Promise<number> {
+    const response = await fetch(url, { headers: { authorization } });
+    await response.arrayBuffer();
+    return response.status;
+  }
+
   test(
-    "of the hub and the database; and the namespace that is no longer adopted enforces Pod Security",
+    "of the hub, the database and W&B; and the namespace that is no longer adopted enforces Pod Security",
     async () => {
-      const [oldHub, newDatabase] = [hubToken, newToken()];
+      const [oldToken, newDatabase] = [hub.secrets.HF_TOKEN, newToken()];
       const oldDatabase = await secretValue("mlflow-database-secret", "MLFLOW_DB_PASSWORD");
-      hubToken = newToken();
-      await hub.stop();
-      hub = await startOwnHub();
+      await hub.server.stop();
+      hub = await untilTheEnd(guardedHub(servers));
       // What is there is not downloaded again.
       rmSync(join(folderOf("models"), "sources"), { recursive: true });
       await stack.succeed("pulumi config rm adoptNamespace");
-      expect(await rotate({ HF_TOKEN: hubToken, MLFLOW_DB_PASSWORD: newDatabase })).toEqual({
-        [`Job llama-factory-train-${outputs.runId}`]: ["hf-secret"],
+      stack.edit((config) => {
+        Object.assign(config["llmops:training"] as object, { tracking: { wandb: true } });
+      });
+      const secrets = { ...hub.secrets, MLFLOW_DB_PASSWORD: newDatabase };
+      expect(await rotate({ ...secrets, WANDB_API_KEY: newToken() })).toEqual({
+        [`Job llama-factory-train-${outputs.runId}`]: ["hf-secret", "wandb-secret"],
         "Deployment mlflow": ["mlflow-database-secret"],
         "StatefulSet mlflow-postgres": ["mlflow-database-secret"],
       });
-      expect(hub.downloads().join()).toContain("model.safetensors");
-      const info = `${hub.endpoint}/api/models/maker/base`;
-      const refused = await fetch(info, { headers: { authorization: `Bearer ${oldHub}` } });
-      expect(refused.status).toBe(401);
+      expect(hub.server.downloads().join()).toContain("model.safetensors");
+      const info = `${hub.server.endpoint}/api/models/maker/base`;
+      expect(await status(info, `Bearer ${oldToken}`)).toBe(401);
       expect(await sql("SELECT 1", newDatabase)).toMatchObject({ code: 0, stdout: "1\n" });
       const old = await sql("SELECT 1", oldDatabase);
       expect(old.text).toContain("password authentication failed");
-      // The run was complete: nothing was trained anew, and nothing of it is gone.
-      expect((await tracked()).losses).toEqual(written(outputs.runId));
+      await expectNothingTrainedAnew();
       const [namespace] = await stack.list<ApiObject & { metadata: { labels: object } }>(
         "namespaces",
         `--field-selector=metadata.name=${NAME}`,
@@ -395,7 +454,7 @@ describe("other secrets roll the pods that use them, and no others", () => {
   );
 
   test(
-    "of the models and of MLflow's login",
+    "of Artifactory, Cloud Storage, W&B, the collector, the models and MLflow's login",
     async () => {
       const [oldKey, newKey] = [outputs.vllmApiKey, newToken()];
       const [oldLogin, newLogin] = [await password(), newToken()];
@@ -404,16 +463,46 @@ describe("other secrets roll the pods that use them, and no others", () => {
           { nodeAddress, outputs, login: `admin:${word}` },
           `experiments/get-by-name?experiment_name=${NAME}`,
         );
-      expect(await rotate({ VLLM_API_KEY: newKey, MLFLOW_AUTH_ADMIN_PASSWORD: newLogin })).toEqual({
-        "Deployment llama-factory-inference-base": ["vllm-api-key"],
+      const { ARTIFACTORY_USERNAME: user, ARTIFACTORY_PASSWORD: word } = artifactory.secrets;
+      const oldReader = btoa(`${user}:${word}`);
+      await Promise.all([artifactory.server.stop(), storage.server.stop()]);
+      artifactory = await untilTheEnd(guardedArtifactory(servers, GUARDED_PORTS.artifactory[1]));
+      storage = await untilTheEnd(guardedStorage(servers));
+      traceLogin = newTraceLogin();
+      const { header, OTLP_HEADERS } = traceLogin;
+      const repositories = { ...artifactory.secrets, ...storage.secrets };
+      const own = { VLLM_API_KEY: newKey, MLFLOW_AUTH_ADMIN_PASSWORD: newLogin };
+      const others = { WANDB_API_KEY: newToken(), OTLP_HEADERS };
+      expect(await rotate({ ...repositories, ...own, ...others })).toEqual({
+        "Deployment llama-factory-inference-base": [
+          "artifactory-secret",
+          "otlp-secret",
+          "vllm-api-key",
+        ],
         "Deployment llm-front-door": ["llm-front-door-key"],
-        [`Job llama-factory-train-${outputs.runId}`]: ["mlflow-auth-secret"],
+        [`Job llama-factory-train-${outputs.runId}`]: [
+          "gcs-secret",
+          "mlflow-auth-secret",
+          "wandb-secret",
+        ],
         "Deployment mlflow": ["mlflow-auth-secret"],
       });
+      expect(artifactory.server.downloads().join()).toMatch(/model\.safetensors 20[06]/);
+      const info = `${artifactory.server.url}/models/base/config.json`;
+      expect(await status(info, `Basic ${oldReader}`)).toBe(401);
+      expect(storage.server.uploads()).not.toEqual([]);
+      const sent = collector.requests().length;
       expect(await chatStatuses(newKey)).toEqual([200, 200]);
       expect(await chatStatuses(oldKey)).toEqual([401, 401]);
+      const spans = await eventually("spans of the front door and the server", 60, () => {
+        const requests = collector.requests().slice(sent);
+        const senders = new Set(requests.map((line) => line.replace(/^.* by /, "")));
+        return Promise.resolve(senders.size < 2 ? undefined : requests);
+      });
+      expect(spans.filter((line) => !line.includes(` ${header} by `))).toEqual([]);
       expect(await login(newLogin)).toHaveProperty("experiment");
       await expect(login(oldLogin)).rejects.toThrow(": 401 ");
+      await expectNothingTrainedAnew();
     },
     10 * MINUTES,
   );

@@ -1,3 +1,5 @@
+import { list } from "./platform";
+
 /** An object of the cluster, as far as a rollout can be told from it. */
 export interface ApiObject {
   readonly kind: string;
@@ -58,6 +60,10 @@ export function workloadsOf(objects: readonly ApiObject[]): Workloads {
     });
   return new Map(found);
 }
+
+/** Workloads of the running platform. */
+export const platformWorkloads = async (): Promise<Workloads> =>
+  workloadsOf(await list<ApiObject>(ROLLED_KINDS));
 
 /** A Secret's name without the suffix that Pulumi gives it. */
 const baseOf = (secret: string): string => secret.replace(/-[^-]+$/, "");
