@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
@@ -6,7 +7,8 @@ import { SCREENSHOTS, open, startBrowser } from "./support/browser";
 import type { Outputs } from "./support/models";
 import { lesson, mlflow, readNodeAddress, readOutputs } from "./support/models";
 import { MODELS_VOLUME } from "./support/node";
-import { STACK_FILE, editStackFile, list, pulumi, update } from "./support/platform";
+import { STACK_FILE, editStackFile, list, pulumi, setSecret, update } from "./support/platform";
+import { platformWorkloads, rolled } from "./support/rollouts";
 
 const BASE_MODEL = "SmolLM2-135M-Instruct";
 const BOARD_PORT = 30786;
@@ -135,6 +137,20 @@ test("without its password LLaMA Board shows a login and nothing else", async ()
   await logIn(page, "not the password");
   await page.getByText("Incorrect Credentials").waitFor();
   expect(await page.getByRole("tab").count()).toBe(0);
+});
+
+test("another password rolls LLaMA Board and nothing else, and the old one opens it no more", async () => {
+  const [old, fresh] = [await boardPassword(), randomBytes(18).toString("hex")];
+  await setSecret("BOARD_PASSWORD", fresh);
+  const before = await platformWorkloads();
+  await update();
+  expect(rolled(before, await platformWorkloads())).toEqual({
+    "Deployment llama-board": ["board-secret"],
+  });
+  expect(await boardPassword()).toBe(fresh);
+  const page = await open(browser, board(), 400);
+  await logIn(page, old);
+  await page.getByText("Incorrect Credentials").waitFor();
 });
 
 test("LLaMA Board loads the tuned model, which answers as it was taught", async () => {

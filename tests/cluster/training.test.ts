@@ -30,8 +30,11 @@ import {
   runFolder,
   shortTrainingFile,
 } from "./support/shortRun";
+import { wandbRuns } from "./support/wandbRuns";
 
 const MINUTES = 60_000;
+/** MLflow, and beside it W&B without a server. */
+const OFFLINE = { wandb: true, wandbMode: "offline" };
 const JOB = "llama-factory-train";
 const REPOSITORY_PORT = 18082;
 const PUBLISHED = "models/published";
@@ -194,7 +197,8 @@ describe("the gate", () => {
         const egress = [{ cidr: `${nodeAddress}/32`, ports: [REPOSITORY_PORT] }];
         Object.assign(config["llmops:network"] as object, { egress });
       });
-      trainShortly({ ...publishing(), gate: [{ metric: "eval_loss", max: IMPOSSIBLE }] });
+      const gate = [{ metric: "eval_loss", max: IMPOSSIBLE }];
+      trainShortly({ ...publishing(), gate, tracking: OFFLINE });
       const { code, text } = await pulumi("up", "--yes", "--skip-preview");
       const said = /eval_loss is ([\d.]+), ([\d.]+) above 0\.001\. Nothing of it is served/;
       expect(text).toMatch(said);
@@ -216,6 +220,9 @@ describe("the gate", () => {
       expect(storage.uploads()).toEqual([]);
       await expect(registeredVersion()).rejects.toThrow("RESOURCE_DOES_NOT_EXIST");
       expect(await trackedRun(second)).toEqual({ status: "FAILED", gate: "failed" });
+      const [kept, ...others] = await wandbRuns(second, scratch);
+      expect(others).toEqual([]);
+      expect(kept).toMatchObject({ project: "short", name: second, losses: undisturbed.steps });
     },
     10 * MINUTES,
   );
@@ -289,7 +296,7 @@ test(
   "a run that is killed three times resumes from its last checkpoint, and ends as the undisturbed one",
   async () => {
     const before = await currentJob();
-    trainShortly({ run: "killed", backoffLimit: KILLS });
+    trainShortly({ run: "killed", backoffLimit: KILLS, tracking: OFFLINE });
     const done = pulumi("up", "--yes", "--skip-preview");
     const job = await eventually("the new run's Job", 120, async () => {
       const current = await currentJob();
@@ -316,6 +323,11 @@ test(
     const losses = readLosses(id);
     expectSameLosses(losses, undisturbed);
     expect(Math.abs(losses.heldOut - undisturbed.heldOut)).toBeLessThan(TOLERANCE);
+    // W&B has a folder for each try; what it had not written when it was killed is not in it.
+    const kept = await wandbRuns(id, scratch);
+    expect(kept).toHaveLength(KILLS + 1);
+    const [last = 0] = saved.slice(-1);
+    expect(kept.at(-1)?.losses).toEqual(losses.steps.filter(({ step }) => step > last));
   },
   15 * MINUTES,
 );

@@ -1,0 +1,50 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { kubectl } from "./platform";
+import type { Losses } from "./shortRun";
+
+/** What W&B has kept of one start of a training. */
+export interface WandbRun {
+  /** Folder in `wandb` of the run's folder. */
+  readonly folder: string;
+  readonly project: string;
+  readonly name: string;
+  readonly losses: Losses["steps"];
+}
+
+interface Job {
+  readonly spec: {
+    readonly template: { readonly spec: { readonly containers: readonly [object] } };
+  };
+}
+
+const POD = "read-wandb";
+
+/**
+ * Reads what W&B has kept of a run in offline mode, start by start, with the package of the training image: in a pod
+ * with the volumes of the run's Job, which reaches no network.
+ *
+ * @param scratch - folder for the pod's manifest.
+ */
+export async function wandbRuns(id: string, scratch: string): Promise<readonly WandbRun[]> {
+  const name = `llama-factory-train-${id}`;
+  const { spec } = JSON.parse(await kubectl("get", "job", name, "-o", "json")) as Job;
+  const pod = spec.template.spec;
+  const script = readFileSync(join(__dirname, "read_wandb.py"), "utf8");
+  const command = ["python", "-c", script, `/app/output/${id}`];
+  const container = { ...pod.containers[0], command, args: [] };
+  const manifest = join(scratch, `${POD}.json`);
+  const object = {
+    ...{ apiVersion: "v1", kind: "Pod", metadata: { name: POD } },
+    spec: { ...pod, initContainers: [], containers: [container] },
+  };
+  writeFileSync(manifest, JSON.stringify(object));
+  await kubectl("create", "-f", manifest);
+  try {
+    const ended = "--for=jsonpath={.status.phase}=Succeeded";
+    await kubectl("wait", ended, `pod/${POD}`, "--timeout=2m");
+    return JSON.parse(await kubectl("logs", POD)) as WandbRun[];
+  } finally {
+    await kubectl("delete", "pod", POD, "--now");
+  }
+}
