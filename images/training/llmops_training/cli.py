@@ -14,7 +14,15 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llmops_training import completion, data_check, endings, gate, progress, system_metrics
+from llmops_training import (
+    completion,
+    data_check,
+    endings,
+    gate,
+    progress,
+    system_metrics,
+    wandb_away,
+)
 from llmops_training.checkpoints import set_aside_broken
 from llmops_training.diagnosis import explain
 from llmops_training.distributed import Node, follow, load_node, wait_for_peers
@@ -23,7 +31,6 @@ from llmops_training.process import (
     ProcessRunner,
     Stopped,
     TrainerFailed,
-    llamafactory,
     trainer_environment,
 )
 from llmops_training.progress import Progress
@@ -100,7 +107,7 @@ def finish(run: TrainingRun, runner: ProcessRunner, env: Mapping[str, str], node
             if env.get("LLMOPS_SYSTEM_METRICS") == "true":
                 stack.enter_context(SystemMetrics(run.output, system_seconds(env)))
             with Progress(run.output, progress_seconds(env)):
-                runner.run(llamafactory("train", run.config_file), child_env)
+                wandb_away.train(run, node, runner, child_env)
             completion.mark_trained(run)
         if run.merge and run.trains_adapter:
             merge(run, runner, child_env)

@@ -2,7 +2,7 @@
 
 Environment: CALLS (file to note each start in), STEP_SECONDS, HOLD_AT_STEP (wait there until the
 file GO_ON is there, or for ever), FAIL_AT_STEP (with LAST_WORDS), KILLED_AT_STEP, EXPORT_FAILS,
-EVAL_LOSS (with `do_eval`).
+EVAL_LOSS (with `do_eval`), WANDB_SAYS (the end of W&B's client, unless W&B is offline).
 """
 
 from __future__ import annotations
@@ -62,6 +62,10 @@ def train(config: dict[str, Any]) -> None:
     note("train", first)
     if first == 0 and (output / "adapter_model.safetensors").exists():
         sys.exit("Output directory already exists and is not empty.")
+    if "WANDB_SAYS" in os.environ and os.environ.get("WANDB_MODE") != "offline":
+        sys.exit(os.environ["WANDB_SAYS"])
+    if "WANDB_DIR" in os.environ:
+        (Path(os.environ["WANDB_DIR"]) / "wandb").mkdir()
     for step in range(first + 1, int(config["max_steps"]) + 1):
         if step == int(os.environ.get("FAIL_AT_STEP", "0")):
             sys.exit(os.environ.get("LAST_WORDS", "failed"))

@@ -52,6 +52,25 @@ def test_failed_training_keeps_its_exit_code_and_a_retry_resumes(container: Cont
     ]
 
 
+def test_trains_without_wandb_where_that_is_away(container: Container) -> None:
+    container.env["WANDB_SAYS"] = (
+        'wandb.errors.errors.CommError: Timed out while retrying: Post "https://wandb.test/graphql"'
+    )
+    code, log = container.run()
+    assert code == 0, log
+    assert [call[0] for call in container.calls()] == ["train", "train", "export"]
+    assert f"kept in {container.output / 'wandb'}" in log
+    assert (container.output / "wandb").is_dir()
+
+
+def test_key_that_wandb_refuses_ends_the_run(container: Container) -> None:
+    container.env["WANDB_SAYS"] = "wandb.errors.errors.AuthenticationError: API key is invalid"
+    code, log = container.run()
+    assert code == 1
+    assert [call[0] for call in container.calls()] == ["train"]
+    assert "API key is invalid" in log
+
+
 def test_sigterm_reaches_the_trainer_and_the_run_resumes(container: Container) -> None:
     container.env["HOLD_AT_STEP"] = "4"
     process = container.start()
