@@ -125,6 +125,7 @@ function settings(): StackSettings {
     "llmops:mlflow": {
       backend: { kind: "postgres", backup: {}, resources },
       auth: { enabled: true },
+      gc: { olderThanDays: 30 },
       allowedHosts: ["10.*"],
       resources: { cpu: "100m", memory: "2Gi" },
       service: service(NODE_PORTS.mlflow),
@@ -531,6 +532,50 @@ test(
     expect(await kept()).toBe("");
   },
   10 * MINUTES,
+);
+
+test(
+  "runs that were deleted long ago are removed for good, with their artifacts, by the documented command; others stay",
+  async () => {
+    const before = await tracked();
+    const login = `admin:${await password()}`;
+    const server = { nodeAddress, outputs, login };
+    const created = { name: "deleted" };
+    const { experiment_id } = await mlflow<{ experiment_id: string }>(
+      server,
+      "experiments/create",
+      created,
+    );
+    /** A deleted run with an artifact: its id, and the artifact's place on the volume. */
+    const deletedRun = async (): Promise<{ run_id: string; artifact: string }> => {
+      const { run } = await mlflow<{ run: TrackedRun }>(server, "runs/create", { experiment_id });
+      const { run_id } = run.info;
+      const path = `artifacts/${experiment_id}/${run_id}/artifacts/notes.txt`;
+      const address = `http://${nodeAddress}:${String(NODE_PORTS.mlflow)}/api/2.0/mlflow-artifacts`;
+      const headers = { authorization: `Basic ${btoa(login)}` };
+      const sent = await fetch(`${address}/${path}`, { method: "PUT", headers, body: "notes" });
+      expect(sent.status).toBe(200);
+      await mlflow(server, "runs/delete", { run_id });
+      return { run_id, artifact: join(folderOf("mlflow"), path) };
+    };
+    const old = await deletedRun();
+    const recent = await deletedRun();
+    expect([old, recent].map(({ artifact }) => existsSync(artifact))).toEqual([true, true]);
+    const month = 31 * 24 * 60 * 60 * 1000;
+    const first = "(SELECT min(deleted_time) FROM runs WHERE deleted_time > 0)";
+    const aged = `UPDATE runs SET deleted_time = deleted_time - ${String(month)} WHERE deleted_time = ${first}`;
+    expect(await sql(aged)).toMatchObject({ code: 0, stdout: "UPDATE 1\n" });
+
+    const [collect = ""] = documented("docs/mlflow.md", "Deleted runs");
+    await stack.succeed(collect);
+    const get = ({ run_id }: { run_id: string }): Promise<unknown> =>
+      mlflow(server, `runs/get?run_id=${run_id}`);
+    await expect(get(old)).rejects.toThrow("RESOURCE_DOES_NOT_EXIST");
+    expect(await get(recent)).toMatchObject({ run: { info: { lifecycle_stage: "deleted" } } });
+    expect([old, recent].map(({ artifact }) => existsSync(artifact))).toEqual([false, true]);
+    expect(await tracked()).toEqual(before);
+  },
+  8 * MINUTES,
 );
 
 describe("what is protected", () => {
