@@ -138,7 +138,7 @@ export interface Comparison {
   readonly measure: string;
   readonly ours: number;
   readonly against: string;
-  /** Left out where it was not over when the test stopped waiting. */
+  /** Left out where it was not over when the test stopped waiting, or its beginning was not seen. */
   readonly theirs: number | undefined;
   /** Largest ratio that is good. */
   readonly target?: number;
@@ -152,7 +152,7 @@ export function timeTable(comparisons: readonly Comparison[]): string {
     return [
       measure,
       seconds(ours),
-      theirs === undefined ? `${against}: never` : `${against} ${seconds(theirs)}`,
+      theirs === undefined ? `${against}: not seen` : `${against} ${seconds(theirs)}`,
       ratio?.toFixed(2) ?? "",
       target === undefined ? "" : `≤ ${String(target)}`,
       target === undefined || ratio === undefined ? "" : ratio <= target ? "ok" : "short",
