@@ -4,7 +4,6 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 
 import * as pulumi from "@pulumi/pulumi";
-import { MockMonitor } from "@pulumi/pulumi/runtime/mocks.js";
 import { parse } from "yaml";
 
 import { ROOT } from "./stack.ts";
@@ -40,13 +39,7 @@ await pulumi.runtime.setMocks(
   "llmops",
   "prod",
 );
-// The SDK's mocks say that they know hooks, and lack the calls that register one.
-const registered = (_: unknown, done: (error: null, answer: object) => void): void =>
-  done(null, {});
-Object.assign(MockMonitor.prototype, {
-  registerErrorHook: registered,
-  registerResourceHook: registered,
-});
+load("./tests/support/mockHooks.ts");
 (pulumi.runtime.setAllConfig as (all: object) => void)(Object.fromEntries(texts) as object);
 const before = seconds();
 await pulumi.runtime.runInPulumiStack(() => Promise.resolve(load("./index.ts") as object));

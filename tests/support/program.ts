@@ -2,23 +2,14 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { MockMonitor } from "@pulumi/pulumi/runtime/mocks";
 import { parse } from "yaml";
 import { settingsSchema } from "../../config/schema";
 import { secretFaults } from "../../config/secrets";
 import { COMMIT_ANNOTATION } from "../../workloads/training";
+import "./mockHooks";
 
 /** Folder of the project. */
 export const ROOT = join(__dirname, "..", "..");
-
-// The SDK's mocks say that they know hooks, and lack the calls that register one.
-const registerHook = (_: unknown, done: (error: null, answer: object) => void): void => {
-  done(null, {});
-};
-Object.assign(MockMonitor.prototype, {
-  registerErrorHook: registerHook,
-  registerResourceHook: registerHook,
-});
 
 const SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d";
 
