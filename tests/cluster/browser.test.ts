@@ -1,9 +1,9 @@
-import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { until } from "../../local/cluster/poll.ts";
 import { SCREENSHOTS, open, startBrowser } from "./support/browser";
+import { newToken } from "./support/guarded";
 import type { Outputs } from "./support/models";
 import { lesson, mlflow, readNodeAddress, readOutputs } from "./support/models";
 import { MODELS_VOLUME } from "./support/node";
@@ -140,7 +140,7 @@ test("without its password LLaMA Board shows a login and nothing else", async ()
 });
 
 test("another password rolls LLaMA Board and nothing else, and the old one opens it no more", async () => {
-  const [old, fresh] = [await boardPassword(), randomBytes(18).toString("hex")];
+  const [old, fresh] = [await boardPassword(), newToken()];
   await setSecret("BOARD_PASSWORD", fresh);
   const before = await platformWorkloads();
   await update();

@@ -1,7 +1,8 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../../support/program";
 import { kubectl } from "./platform";
+import { withPod } from "./pods";
 
 interface Container {
   readonly args: readonly string[];
@@ -50,20 +51,12 @@ export async function bareStart(deployment: string, scratch: string): Promise<nu
     args: [],
     ...{ startupProbe: null, livenessProbe: null, readinessProbe: null, lifecycle: null },
   };
-  const manifest = join(scratch, "bare-start.json");
-  const object = {
-    ...{ apiVersion: "v1", kind: "Pod", metadata: { name: POD } },
-    spec: { ...pod, topologySpreadConstraints: [], containers: [idle] },
-  };
-  writeFileSync(manifest, JSON.stringify(object));
-  await kubectl("create", "-f", manifest);
-  try {
+  const alone = { ...pod, topologySpreadConstraints: [], containers: [idle] };
+  return withPod(POD, alone, scratch, async () => {
     await kubectl("wait", "--for=condition=Ready", `pod/${POD}`, "--timeout=2m");
     const since = performance.now();
     const words = [startupProbe.exec.command.join(" "), ...entryPoint(), ...args];
     await kubectl("exec", POD, "--", "bash", "-c", START, "bash", ...words);
     return (performance.now() - since) / 1000;
-  } finally {
-    await kubectl("delete", "pod", POD, "--now");
-  }
+  });
 }

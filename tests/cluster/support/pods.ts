@@ -1,4 +1,5 @@
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { eventually, kubectl, list } from "./platform";
 
 /** A pod, as far as the tests read it. */
@@ -43,6 +44,28 @@ export async function replicasOf(deployment: string): Promise<number> {
 export async function wantsMore(autoscaler: string): Promise<boolean> {
   const path = 'jsonpath={.status.conditions[?(@.type=="ScalingLimited")].reason}';
   return (await kubectl("get", "hpa", autoscaler, "-o", path)) === "TooManyReplicas";
+}
+
+/**
+ * Calls `use` while there is a pod of this name and `spec`, which need not be ready yet.
+ *
+ * @param scratch - folder for the pod's manifest.
+ */
+export async function withPod<T>(
+  name: string,
+  spec: object,
+  scratch: string,
+  use: () => Promise<T>,
+): Promise<T> {
+  const manifest = join(scratch, `${name}.json`);
+  const object = { apiVersion: "v1", kind: "Pod", metadata: { name }, spec };
+  writeFileSync(manifest, JSON.stringify(object));
+  await kubectl("create", "-f", manifest);
+  try {
+    return await use();
+  } finally {
+    await kubectl("delete", "pod", name, "--now");
+  }
 }
 
 /** Process of this machine that is the first one of a container. */

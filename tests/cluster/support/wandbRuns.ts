@@ -1,6 +1,7 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { kubectl } from "./platform";
+import { withPod } from "./pods";
 import type { Losses } from "./shortRun";
 
 /** What W&B has kept of one start of a training. */
@@ -33,18 +34,10 @@ export async function wandbRuns(id: string, scratch: string): Promise<readonly W
   const script = readFileSync(join(__dirname, "read_wandb.py"), "utf8");
   const command = ["python", "-c", script, `/app/output/${id}`];
   const container = { ...pod.containers[0], command, args: [] };
-  const manifest = join(scratch, `${POD}.json`);
-  const object = {
-    ...{ apiVersion: "v1", kind: "Pod", metadata: { name: POD } },
-    spec: { ...pod, initContainers: [], containers: [container] },
-  };
-  writeFileSync(manifest, JSON.stringify(object));
-  await kubectl("create", "-f", manifest);
-  try {
+  const reader = { ...pod, initContainers: [], containers: [container] };
+  return withPod(POD, reader, scratch, async () => {
     const ended = "--for=jsonpath={.status.phase}=Succeeded";
     await kubectl("wait", ended, `pod/${POD}`, "--timeout=2m");
     return JSON.parse(await kubectl("logs", POD)) as WandbRun[];
-  } finally {
-    await kubectl("delete", "pod", POD, "--now");
-  }
+  });
 }
